@@ -1,0 +1,263 @@
+//! The command line: flags in the habit of the Prometheus exporters, with dots in long names.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Parser, ValueEnum};
+
+/// Version and source revision, as `--version` prints them.
+pub const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("TELLTALE_REVISION"), ")");
+
+/// What the user asked for on the command line.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "telltale_exporter",
+    version = VERSION,
+    about = "Prometheus exporter: who is running out of processes on this host, and at which limit.",
+    after_help = "Without flags it serves http://localhost:10121/metrics with every collector on.\n\
+                  Stop it with SIGTERM or SIGINT. Exit codes: 0 fine, 2 bad usage or configuration."
+)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Args {
+    /// Address to listen on; a port alone (:10121) means every address, IPv4 and IPv6. Repeatable
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10121",
+          value_parser = listen_addresses)]
+    pub listen: Vec<Listen>,
+
+    /// Path of the metrics
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics",
+          value_parser = telemetry_path)]
+    pub telemetry_path: String,
+
+    /// Configuration file (YAML); without it the built-in defaults hold
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+
+    /// Mount point of procfs
+    #[arg(long = "path.procfs", value_name = "DIR", default_value = "/proc")]
+    pub procfs: PathBuf,
+
+    /// Mount point of sysfs
+    #[arg(long = "path.sysfs", value_name = "DIR", default_value = "/sys")]
+    pub sysfs: PathBuf,
+
+    /// Root of the host's files; names come from its etc/passwd, and from NSS only where it is /
+    #[arg(long = "path.rootfs", value_name = "DIR", default_value = "/")]
+    pub rootfs: PathBuf,
+
+    /// Show only users whose name matches this regular expression
+    #[arg(long = "collector.users.include", value_name = "REGEX")]
+    pub users_include: Option<String>,
+
+    /// Leave out users whose name matches this regular expression
+    #[arg(long = "collector.users.exclude", value_name = "REGEX")]
+    pub users_exclude: Option<String>,
+
+    /// Enable the users collector: tasks of each user against its limits (default)
+    #[arg(long = "collector.users", overrides_with = "no_users")]
+    users: bool,
+    /// Disable the users collector
+    #[arg(long = "no-collector.users", overrides_with = "users")]
+    no_users: bool,
+
+    /// Enable the cgroups collector: pids cgroups against their limits (default)
+    #[arg(long = "collector.cgroups", overrides_with = "no_cgroups")]
+    cgroups: bool,
+    /// Disable the cgroups collector
+    #[arg(long = "no-collector.cgroups", overrides_with = "cgroups")]
+    no_cgroups: bool,
+
+    /// Enable the host collector: all tasks against `pid_max` and threads-max (default)
+    #[arg(long = "collector.host", overrides_with = "no_host")]
+    host: bool,
+    /// Disable the host collector
+    #[arg(long = "no-collector.host", overrides_with = "host")]
+    no_host: bool,
+
+    /// Enable the process collector: what the exporter itself uses (default)
+    #[arg(long = "collector.process", overrides_with = "no_process")]
+    process: bool,
+    /// Disable the process collector
+    #[arg(long = "no-collector.process", overrides_with = "process")]
+    no_process: bool,
+
+    /// Lowest level that is logged
+    #[arg(long = "log.level", value_enum, value_name = "LEVEL", default_value = "info")]
+    pub log_level: LogLevel,
+
+    /// Form of the log lines, on standard error
+    #[arg(long = "log.format", value_enum, value_name = "FORMAT", default_value = "logfmt")]
+    pub log_format: LogFormat,
+}
+
+/// `--log.level`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the names are the whole meaning")]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// `--log.format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// `key=value` pairs.
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One `--web.listen-address`, resolved: the socket addresses to try in turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// As the user wrote it.
+    pub text: String,
+    /// The first that this host has the address family for is bound.
+    pub candidates: Vec<SocketAddr>,
+}
+
+impl Args {
+    /// Parses the command line.
+    ///
+    /// # Errors
+    /// A wrong flag as one line that says what to do. `--help` and `--version` come as
+    /// [`Stop::Print`].
+    pub fn parse_from(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, Stop> {
+        Self::try_parse_from(words).map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Print(error.to_string()),
+            _ => Stop::Usage(one_line(&error)),
+        })
+    }
+
+    /// Whether the collector of this name is on; all are unless switched off.
+    pub fn enabled(&self, collector: &str) -> bool {
+        !match collector {
+            "users" => self.no_users,
+            "cgroups" => self.no_cgroups,
+            "host" => self.no_host,
+            "process" => self.no_process,
+            _ => false,
+        }
+    }
+}
+
+/// Why there are no [`Args`].
+#[derive(Debug)]
+pub enum Stop {
+    /// Asked-for text: print it and exit with 0.
+    Print(String),
+    /// A mistake, in one line: print it and exit with 2.
+    Usage(String),
+}
+
+/// clap's message and its hint on one line, with where to read on.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let message = text.lines().next().unwrap_or("wrong usage").trim_start_matches("error: ");
+    let hint = match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(flag)) => format!("did you mean {flag}? "),
+        _ => String::new(),
+    };
+    let possible = match (error.kind(), error.get(ContextKind::ValidValue)) {
+        (ErrorKind::InvalidValue, Some(ContextValue::Strings(values))) => {
+            format!("one of {}; ", values.join(", "))
+        }
+        _ => String::new(),
+    };
+    format!("{message}; {hint}{possible}see telltale_exporter --help")
+}
+
+fn telemetry_path(text: &str) -> Result<String, String> {
+    match text {
+        "/" | "/-/healthy" | "/-/ready" => Err("that path is taken by another page".to_owned()),
+        _ if text.starts_with('/') && !text.contains(['?', '#', ' ']) => Ok(text.to_owned()),
+        _ => Err("give a path like /metrics".to_owned()),
+    }
+}
+
+fn listen_addresses(text: &str) -> Result<Listen, String> {
+    let candidates = if let Some(port) = text.strip_prefix(':') {
+        let port = port.parse().map_err(|_| format!("'{port}' is no port number (0 to 65535)"))?;
+        // The IPv6 wildcard takes IPv4 as well; the second is for hosts without IPv6.
+        vec![
+            SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), port),
+            SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), port),
+        ]
+    } else {
+        text.to_socket_addrs()
+            .map_err(|error| format!("{error}; give :10121, 127.0.0.1:10121 or [::1]:10121"))?
+            .collect()
+    };
+    Ok(Listen { text: text.to_owned(), candidates })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Args, Stop> {
+        let words = std::iter::once("telltale_exporter").chain(words.iter().copied());
+        Args::parse_from(words.map(Into::into))
+    }
+
+    fn usage(words: &[&str]) -> String {
+        match parse(words) {
+            Err(Stop::Usage(line)) => line,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn defaults() {
+        let args = parse(&[]).unwrap();
+        assert_eq!(args.listen[0].candidates[0].to_string(), "[::]:10121");
+        assert_eq!(args.listen[0].candidates[1].to_string(), "0.0.0.0:10121");
+        assert_eq!(args.telemetry_path, "/metrics");
+        for collector in crate::COLLECTORS {
+            assert!(args.enabled(collector));
+        }
+    }
+
+    #[test]
+    fn collectors_are_switched_and_the_last_word_wins() {
+        for collector in crate::COLLECTORS {
+            let off = format!("--no-collector.{collector}");
+            let on = format!("--collector.{collector}");
+            assert!(!parse(&[&off]).unwrap().enabled(collector));
+            assert!(parse(&[&on]).unwrap().enabled(collector));
+            assert!(parse(&[&off, &on]).unwrap().enabled(collector), "{collector}");
+            assert!(!parse(&[&on, &off]).unwrap().enabled(collector), "{collector}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_one_line_with_the_cure() {
+        let line = usage(&["--web.listen-adress=:1"]);
+        assert!(line.contains("--web.listen-address"), "{line}");
+        for words in [
+            &["--web.listen-address=:99999"][..],
+            &["--web.listen-address=nonsense"],
+            &["--web.telemetry-path=metrics"],
+            &["--web.telemetry-path=/"],
+            &["--log.level=loud"],
+            &["stray"],
+            &["--config.file"],
+        ] {
+            let line = usage(words);
+            assert!(!line.contains('\n') && line.ends_with("--help"), "{line}");
+        }
+        assert!(usage(&["--log.level=loud"]).contains("debug, info, warn, error"));
+    }
+
+    #[test]
+    fn several_addresses() {
+        let args =
+            parse(&["--web.listen-address=127.0.0.1:1", "--web.listen-address=[::1]:2"]).unwrap();
+        let texts: Vec<_> = args.listen.iter().map(|l| l.candidates[0].to_string()).collect();
+        assert_eq!(texts, ["127.0.0.1:1", "[::1]:2"]);
+    }
+}

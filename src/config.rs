@@ -1,0 +1,182 @@
+//! The one YAML file, and the validation of everything in it.
+
+use std::fmt;
+use std::path::Path;
+
+use regex::Regex;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+
+use crate::args::Args;
+
+/// The configuration that holds without `--config.file`; it is the commented example we ship.
+pub const DEFAULT: &str = include_str!("../deploy/telltale_exporter.yml");
+
+/// More than any sensible file; keeps a wrong path (a log, a device) out of memory.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// What the configuration file says; everything has a default.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The `users` collector.
+    pub users: Users,
+}
+
+/// Which users are shown.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Users {
+    /// Only users whose name matches; empty: all.
+    pub include: Pattern,
+    /// Not the users whose name matches; empty: none.
+    pub exclude: Pattern,
+}
+
+impl Users {
+    /// Whether a user of this name is shown.
+    pub fn shows(&self, name: &str) -> bool {
+        self.include.0.as_ref().is_none_or(|pattern| pattern.is_match(name))
+            && !self.exclude.0.as_ref().is_some_and(|pattern| pattern.is_match(name))
+    }
+}
+
+/// An optional regular expression; the empty one is none.
+#[derive(Debug, Clone, Default)]
+pub struct Pattern(Option<Regex>);
+
+impl std::str::FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        // The last line of a regex error names the mistake, the ones before draw it.
+        Regex::new(text).map(|regex| Self(Some(regex))).map_err(|error| {
+            let error = error.to_string();
+            let mistake = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            format!("'{text}' is no regular expression: {mistake}")
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// A mistake in the configuration, in one line that names file, line and cure.
+#[derive(Debug)]
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Config {
+    /// The configuration that the command line asks for: the file or the default, then the flags.
+    ///
+    /// # Errors
+    /// The first mistake found.
+    pub fn load(args: &Args) -> Result<Self, Error> {
+        let mut config = match &args.config_file {
+            Some(path) => Self::parse(&read(path)?, &path.display().to_string())?,
+            None => Self::parse(DEFAULT, "built-in configuration")?,
+        };
+        for (flag, text, pattern) in [
+            ("--collector.users.include", &args.users_include, &mut config.users.include),
+            ("--collector.users.exclude", &args.users_exclude, &mut config.users.exclude),
+        ] {
+            if let Some(text) = text {
+                *pattern = text.parse().map_err(|error| Error(format!("{flag}: {error}")))?;
+            }
+        }
+        Ok(config)
+    }
+
+    /// Parses YAML; `name` is what errors call it.
+    pub fn parse(yaml: &str, name: &str) -> Result<Self, Error> {
+        let options = serde_saphyr::options! { with_snippet: false };
+        // `Option`: a file of comments alone is the null document.
+        match serde_saphyr::from_str_with_options::<Option<Self>>(yaml, options) {
+            Ok(config) => Ok(config.unwrap_or_default()),
+            Err(error) => {
+                let place = error
+                    .location()
+                    .map_or_else(String::new, |at| format!(":{}:{}", at.line(), at.column()));
+                let message = error.to_string();
+                let message = message.lines().next().unwrap_or("not valid");
+                Err(Error(format!("{name}{place}: {message}")))
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    use std::io::Read as _;
+    let refuse = |why: &dyn fmt::Display| {
+        Error(format!("cannot read --config.file {}: {why}", path.display()))
+    };
+    let mut text = String::new();
+    // Looked at before it is opened: opening a FIFO waits for its writer.
+    if !std::fs::metadata(path).map_err(|error| refuse(&error))?.is_file() {
+        return Err(refuse(&"it is not a regular file"));
+    }
+    let file = std::fs::File::open(path).map_err(|error| refuse(&error))?;
+    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| refuse(&error))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(refuse(&"it is larger than 1 MiB"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(yaml: &str) -> String {
+        Config::parse(yaml, "t.yml").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn built_in_default_shows_everybody() {
+        let config = Config::parse(DEFAULT, "built-in").unwrap();
+        assert!(config.users.shows("root") && config.users.shows("4711"));
+    }
+
+    #[test]
+    fn empty_documents_are_valid() {
+        for yaml in ["", "# nothing\n", "---\n", "users:\n", "users: {}\n"] {
+            assert!(Config::parse(yaml, "t.yml").unwrap().users.shows("root"), "{yaml:?}");
+        }
+    }
+
+    #[test]
+    fn include_and_exclude() {
+        let yaml = "users:\n  include: '^www'\n  exclude: 'test$'\n";
+        let users = Config::parse(yaml, "t.yml").unwrap().users;
+        assert!(users.shows("www-data"));
+        assert!(!users.shows("root") && !users.shows("www-test"));
+    }
+
+    #[test]
+    fn mistakes_name_file_and_line() {
+        for (yaml, place, word) in [
+            ("users:\n  excluded: x\n", "t.yml:2:", "excluded"),
+            ("user:\n  exclude: x\n", "t.yml:1:", "user"),
+            ("users:\n  exclude: '('\n", "t.yml:2:", "unclosed group"),
+            ("users: [1]\n", "t.yml:1:", ""),
+            ("users:\n\texclude: x\n", "t.yml:2:", ""),
+        ] {
+            let line = error(yaml);
+            assert!(line.starts_with(place), "{yaml:?}: {line}");
+            assert!(line.contains(word) && !line.contains('\n'), "{yaml:?}: {line}");
+        }
+    }
+}

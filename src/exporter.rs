@@ -1,0 +1,129 @@
+//! The exporter: the collectors that are on, and what one scrape gathers from them.
+
+use std::time::{Duration, SystemTime};
+
+use crate::args::Args;
+use crate::collector::{self, BOUND, Collector, Runner, Shown};
+use crate::config::Config;
+use crate::metrics::{Desc, Metrics};
+use crate::process::OwnProcess;
+use crate::users::cgroups::Cgroups;
+use crate::users::host::Host;
+use crate::users::{Latest, Users};
+
+const BUILD_INFO: Desc = Desc::gauge(
+    "telltale_exporter_build_info",
+    "1, with the version and the source revision that the exporter was built from.",
+);
+
+/// Everything that answers a request.
+pub struct Exporter {
+    runners: Vec<Runner>,
+    /// The users of the last collection; empty while that collector is off.
+    pub users: Latest,
+    /// Where the metrics are served.
+    pub telemetry_path: String,
+    /// When the exporter was started.
+    pub started: SystemTime,
+}
+
+/// Which collectors a scrape asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Selection {
+    /// All that are on.
+    #[default]
+    All,
+    /// `collect[]`: these.
+    Only(Vec<String>),
+    /// `exclude[]`: all but these.
+    Except(Vec<String>),
+}
+
+impl Selection {
+    fn takes(&self, collector: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.iter().any(|name| name == collector),
+            Self::Except(names) => !names.iter().any(|name| name == collector),
+        }
+    }
+
+    fn names(&self) -> &[String] {
+        match self {
+            Self::All => &[],
+            Self::Only(names) | Self::Except(names) => names,
+        }
+    }
+}
+
+impl Exporter {
+    /// Builds and starts the collectors that are on.
+    ///
+    /// # Errors
+    /// When a thread cannot be created.
+    pub fn start(args: &Args, config: Config) -> std::io::Result<Self> {
+        let mut collectors: Vec<Box<dyn Collector>> = Vec::new();
+        let mut latest = Latest::default();
+        if args.enabled("cgroups") {
+            collectors.push(Box::new(Cgroups::new(&args.sysfs)));
+        }
+        if args.enabled("host") {
+            collectors.push(Box::new(Host::new(&args.procfs)));
+        }
+        if args.enabled("process") {
+            collectors.push(Box::new(OwnProcess));
+        }
+        if args.enabled("users") {
+            let users = Users::new(&args.procfs, &args.sysfs, &args.rootfs, config.users)?;
+            latest = users.latest();
+            collectors.push(Box::new(users));
+        }
+        Ok(Self {
+            runners: collectors.into_iter().map(Runner::start).collect::<Result<_, _>>()?,
+            users: latest,
+            telemetry_path: args.telemetry_path.clone(),
+            started: SystemTime::now(),
+        })
+    }
+
+    /// Names of the collectors that are on.
+    pub fn collectors(&self) -> impl Iterator<Item = &'static str> {
+        self.runners.iter().map(Runner::name)
+    }
+
+    /// Runs the selected collectors side by side, each for at most its bound and `patience`.
+    ///
+    /// # Errors
+    /// A name that is no collector, or one that is off: what to say to who asked.
+    pub async fn gather(
+        &self,
+        selection: &Selection,
+        patience: Duration,
+    ) -> Result<Vec<Shown>, String> {
+        if let Some(name) =
+            selection.names().iter().find(|name| !self.collectors().any(|on| on == *name))
+        {
+            let on: Vec<_> = self.collectors().collect();
+            return Err(format!("no collector '{name}' is on; there are: {}", on.join(", ")));
+        }
+        let deadline = tokio::time::Instant::now() + patience.min(BOUND);
+        let selected: Vec<_> =
+            self.runners.iter().filter(|runner| selection.takes(runner.name())).collect();
+        // All are asked before the first is waited for, so that they run at the same time.
+        let waits: Vec<_> = selected.iter().map(|runner| runner.ask()).collect();
+        let mut shown = Vec::with_capacity(waits.len());
+        for wait in waits {
+            shown.push(wait.until(deadline).await);
+        }
+        Ok(shown)
+    }
+
+    /// The metrics of what was gathered, and of the build.
+    pub fn metrics(shown: &[Shown]) -> Metrics {
+        let mut metrics = collector::assemble(shown);
+        let labels =
+            [("version", env!("CARGO_PKG_VERSION")), ("revision", env!("TELLTALE_REVISION"))];
+        metrics.add(&BUILD_INFO, &labels, 1.0);
+        metrics
+    }
+}

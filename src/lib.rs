@@ -1,0 +1,30 @@
+//! `telltale_exporter`: shows who is running out of processes on a Linux host, to Prometheus.
+//!
+//! # The map of the house
+//! * [`args`] is what the command line says, [`config`] what the YAML file says.
+//! * [`exporter`] builds the collectors from both and gathers one scrape.
+//! * [`collector`] gives each collector a thread, a clock and a bound; [`metrics`] is the text they
+//!   produce.
+//! * [`users`] is the room of the process limits: whom the kernel charges, against which ceiling. Its
+//!   door is the collector `users`; `cgroups` and `host` live there too. [`process`] is the exporter's
+//!   own use.
+//! * [`http`] answers: metrics, pages, health.
+//! * [`sys`] touches the kernel. Everything else parses bytes.
+//!
+//! Threads: one runs hyper on tokio, one each collector, one asks for names, one writes the log. All
+//! are made before the first request; afterwards nothing is created, so that the exporter goes on when
+//! the host or its own user is out of processes.
+
+pub mod args;
+pub mod collector;
+pub mod config;
+pub mod exporter;
+pub mod http;
+pub mod logging;
+pub mod metrics;
+pub mod process;
+pub mod sys;
+pub mod users;
+
+/// Every collector, by the name that flags, `collect[]` and the `collector` label have.
+pub const COLLECTORS: [&str; 4] = ["cgroups", "host", "process", "users"];

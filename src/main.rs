@@ -1,0 +1,58 @@
+//! Arguments, configuration, exporter, serve.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use telltale_exporter::args::{Args, Stop};
+use telltale_exporter::config::Config;
+use telltale_exporter::exporter::Exporter;
+use telltale_exporter::{http, logging};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Bad usage or configuration.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(line) => {
+            // Nothing can be done about a standard error that is closed.
+            let _ = writeln!(std::io::stderr(), "telltale_exporter: {line}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// Serves until told to stop; an error is one line that says what to do.
+fn run() -> Result<(), String> {
+    let args = match Args::parse_from(std::env::args_os()) {
+        Ok(args) => args,
+        Err(Stop::Print(text)) => {
+            // As when the reader of `--help | head` is gone.
+            let _ = write!(std::io::stdout(), "{text}");
+            return Ok(());
+        }
+        Err(Stop::Usage(line)) => return Err(line),
+    };
+    let config = Config::load(&args).map_err(|error| error.to_string())?;
+    let listeners = http::bind(&args.listen)?;
+    // From here on everything is logged, and every thread is made before the first request.
+    let log = logging::start(args.log_level, args.log_format);
+    let cannot_start = |error: std::io::Error| format!("cannot start: {error}");
+    let exporter = Exporter::start(&args, config).map_err(cannot_start)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(cannot_start)?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(cannot_start)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_start)?;
+        let stop = async move {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
+        };
+        http::serve(listeners, Arc::new(exporter), stop).await.map_err(cannot_start)
+    })?;
+    drop(log);
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! Collector `users`: whom the kernel charges for each task, and against which ceiling.
+//!
+//! [`scan`] keeps the [`table`] of processes true, [`status`], [`limits`] and [`namespaces`] say what
+//! a process is, may and whom it is charged to, [`cgroups`] and [`host`] are collectors of their own.
+//! Here the sums become the [`report`] and are exported.
+
+pub mod cgroups;
+pub mod host;
+pub mod limits;
+pub mod names;
+pub mod namespaces;
+pub mod peak;
+pub mod report;
+pub mod scan;
+pub mod status;
+pub mod table;
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::collector::{Collector, Error, Found};
+use crate::config;
+use cgroups::Hierarchy;
+use names::Names;
+use peak::Peak;
+use report::Report;
+use scan::Scanner;
+
+/// How often the number of tasks is sampled for the peak.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// Share of one CPU that sampling may take: a dear sample is followed by a longer pause.
+const SAMPLE_BUDGET: f64 = 0.005;
+
+/// The collector.
+pub struct Users {
+    scanner: Scanner,
+    cgroups: Option<Hierarchy>,
+    names: Names,
+    shows: config::Users,
+    peaks: HashMap<u32, Peak>,
+    latest: Latest,
+}
+
+/// The report of the last collection, shared with the pages.
+#[derive(Clone, Default)]
+pub struct Latest(Arc<Mutex<Arc<Report>>>);
+
+impl Latest {
+    /// The report of the last collection; empty before the first.
+    pub fn get(&self) -> Arc<Report> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, report: Report) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(report);
+    }
+}
+
+impl Users {
+    /// Looks at the host below these mounts, shows whom the configuration shows.
+    ///
+    /// # Errors
+    /// When the thread for names cannot be created.
+    pub fn new(
+        procfs: &Path,
+        sysfs: &Path,
+        rootfs: &Path,
+        shows: config::Users,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            scanner: Scanner::new(procfs.to_owned()),
+            cgroups: Hierarchy::find(sysfs),
+            names: Names::new(rootfs, names::from_nss)?,
+            shows,
+            peaks: HashMap::new(),
+            latest: Latest::default(),
+        })
+    }
+
+    /// Where the pages find the last report.
+    pub fn latest(&self) -> Latest {
+        self.latest.clone()
+    }
+
+    /// Takes tasks by user into the peaks; a user without tasks stays as long as its peak does.
+    fn push_peaks(&mut self, tasks: impl Iterator<Item = (u32, u64)>) {
+        let now = Instant::now();
+        for (uid, tasks) in tasks {
+            self.peaks.entry(uid).or_default().push(now, tasks);
+        }
+        self.peaks.retain(|_, peak| peak.highest(now) > 0);
+    }
+}
+
+impl Collector for Users {
+    fn name(&self) -> &'static str {
+        "users"
+    }
+
+    fn collect(&mut self, found: &mut Found) -> Result<(), Error> {
+        let unseen = self
+            .scanner
+            .scan()
+            .map_err(|error| format!("cannot read the processes of this host: {error}"))?;
+        let (rooms, failed) = match self.cgroups.as_ref().map(Hierarchy::limited_processes) {
+            None => (None, None),
+            Some(Ok(rooms)) => (Some(rooms), None),
+            Some(Err(error)) => (None, Some(format!("cannot read the pids cgroups: {error}"))),
+        };
+        let mut users = table::usage_by_user(self.scanner.table(), rooms.as_ref());
+        self.push_peaks(users.iter().map(|(&uid, usage)| (uid, usage.tasks)));
+        for &uid in self.peaks.keys() {
+            users.entry(uid).or_default();
+        }
+
+        let names = self.names.resolve(&users.keys().copied().collect::<BTreeSet<_>>());
+        users.retain(|uid, _| self.shows.shows(&names[uid]));
+        let now = Instant::now();
+        let rows = users.into_iter().map(|(uid, usage)| report::Row {
+            uid,
+            user: names[&uid].clone(),
+            peak: self.peaks.get_mut(&uid).map_or(0, |peak| peak.highest(now)),
+            usage,
+            commands: Vec::new(),
+        });
+        let mut report = Report::ranked(rows.collect(), unseen);
+        report.add_commands(self.scanner.table());
+        report.export(&mut found.metrics);
+        found.warnings.extend(report.warning());
+        self.latest.set(report);
+        failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Samples the tasks of every user within the budget. An error is left for the next collection to
+    /// tell.
+    fn sample(&mut self) -> Option<Instant> {
+        let started = thread_cpu_time();
+        if let Ok(tasks) = self.scanner.sample() {
+            self.names.expect(tasks.keys().copied());
+            self.push_peaks(tasks.into_iter());
+        }
+        let spent = thread_cpu_time().saturating_sub(started);
+        Some(Instant::now() + spent.div_f64(SAMPLE_BUDGET).max(SAMPLE_EVERY))
+    }
+}
+
+/// CPU time that this thread has used.
+fn thread_cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}

@@ -1,0 +1,245 @@
+//! The processes of the host, and what they add up to per user. No system calls here.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::limits::{Limit, Nproc};
+use super::namespaces::Place;
+use super::status::{State, Status};
+
+/// One thread group.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// Inode number of its `status` file: tells a process from a later one with the same pid.
+    pub inode: u64,
+    /// Inode number of its `task` directory, once a sample has seen it.
+    pub task_inode: Option<u64>,
+    /// Command name, arbitrary bytes.
+    pub command: Box<[u8]>,
+    /// State of the leader.
+    pub state: State,
+    /// Real uid.
+    pub real_uid: u32,
+    /// Effective capabilities.
+    pub capabilities: u64,
+    /// Tasks.
+    pub threads: u32,
+    /// Whom it is charged to.
+    pub place: Place,
+    /// Its limits, where they matter and were read.
+    pub nproc: Option<Nproc>,
+}
+
+impl Process {
+    /// Whether the process is still the one that `status` and `inode` describe, and has changed
+    /// nothing that moves it to another user or exempts it.
+    pub fn is_still(&self, inode: u64, status: &Status<'_>) -> bool {
+        self.inode == inode
+            && self.real_uid == status.real_uid
+            && self.capabilities == status.effective_capabilities
+            && *self.command == *status.command
+    }
+
+    /// Whether the kernel compares its limit with its user's count when it forks. A dead process
+    /// does not fork any more.
+    pub fn needs_limit(&self) -> bool {
+        self.place.bound && self.state != State::Zombie
+    }
+
+    /// The soft limit that binds it; a hard limit of 0 marks a sandbox, which never forks.
+    fn soft_limit(&self) -> Option<Limit> {
+        let nproc = self.nproc.filter(|nproc| nproc.hard != Limit::Tasks(0))?;
+        self.needs_limit().then_some(nproc.soft)
+    }
+}
+
+/// The pids cgroups above a process, as far as they are limited.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CgroupRoom {
+    /// Tasks that can still be created before the nearest of them is full.
+    pub room: Limit,
+    /// Tasks in the fullest of them, as a share of its limit.
+    pub share: f64,
+}
+
+impl CgroupRoom {
+    /// No limit anywhere.
+    pub const UNLIMITED: Self = Self { room: Limit::Unlimited, share: 0.0 };
+
+    /// The tighter of both, in each respect.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { room: self.room.min(other.room), share: self.share.max(other.share) }
+    }
+}
+
+/// What one user's processes add up to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Usage {
+    /// Tasks charged to the user.
+    pub tasks: u64,
+    /// Thread groups by the leader's state, in the order of [`State::ALL`].
+    pub processes: [u64; State::ALL.len()],
+    /// Lowest and highest soft limit of the processes that are bound by one.
+    pub limits: Option<(Limit, Limit)>,
+    /// Processes whose own soft limit is reached.
+    pub blocked: u64,
+    /// The tightest pids cgroups; `None` where the host has no pids controller.
+    pub cgroup: Option<CgroupRoom>,
+}
+
+impl Usage {
+    /// Room below the lowest soft limit.
+    pub fn rlimit_room(&self) -> Option<Limit> {
+        self.limits.map(|(lowest, _)| lowest.room(self.tasks))
+    }
+
+    /// How near the user is to its nearest ceiling: 1 is there.
+    pub fn nearness(&self) -> f64 {
+        let rlimit = self.limits.map_or(0.0, |(lowest, _)| lowest.share(self.tasks));
+        rlimit.max(self.cgroup.map_or(0.0, |cgroup| cgroup.share))
+    }
+}
+
+/// Adds up the tasks per charged user.
+pub fn tasks_by_user<'a>(processes: impl Iterator<Item = &'a Process>) -> HashMap<u32, u64> {
+    let mut tasks = HashMap::new();
+    for process in processes {
+        *tasks.entry(process.place.charged).or_default() += u64::from(process.threads);
+    }
+    tasks
+}
+
+/// Adds up everything per charged user. `cgroups` has the processes in limited pids cgroups, and is
+/// `None` where the host has no pids controller.
+pub fn usage_by_user(
+    table: &HashMap<u32, Process>,
+    cgroups: Option<&HashMap<u32, CgroupRoom>>,
+) -> BTreeMap<u32, Usage> {
+    let tasks = tasks_by_user(table.values());
+    let mut users: BTreeMap<u32, Usage> = BTreeMap::new();
+    for (pid, process) in table {
+        let uid = process.place.charged;
+        let user = users.entry(uid).or_default();
+        user.tasks = tasks[&uid];
+        user.processes[process.state as usize] += 1;
+        if let Some(soft) = process.soft_limit() {
+            let (lowest, highest) = user.limits.unwrap_or((soft, soft));
+            user.limits = Some((lowest.min(soft), highest.max(soft)));
+            user.blocked += u64::from(soft.reached(user.tasks));
+        }
+        if let Some(cgroups) = cgroups {
+            let room = cgroups.get(pid).copied().unwrap_or(CgroupRoom::UNLIMITED);
+            user.cgroup = Some(user.cgroup.map_or(room, |tightest| tightest.and(room)));
+        }
+    }
+    users
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn process(charged: u32, threads: u32, soft: u64) -> Process {
+        let soft = if soft == u64::MAX { Limit::Unlimited } else { Limit::Tasks(soft) };
+        Process {
+            inode: 1,
+            task_inode: None,
+            command: (*b"x").into(),
+            state: State::Sleeping,
+            real_uid: charged,
+            capabilities: 0,
+            threads,
+            place: Place { charged, bound: true },
+            nproc: Some(Nproc { soft, hard: Limit::Unlimited }),
+        }
+    }
+
+    fn usage(processes: Vec<Process>) -> BTreeMap<u32, Usage> {
+        usage_by_user(&(1..).zip(processes).collect(), None)
+    }
+
+    #[test]
+    fn limit_belongs_to_the_process_and_count_to_the_user() {
+        let users = usage(vec![process(7, 6, 10), process(7, 4, 30)]);
+        let user = &users[&7];
+        assert_eq!(user.tasks, 10);
+        assert_eq!(user.limits, Some((Limit::Tasks(10), Limit::Tasks(30))));
+        assert_eq!(user.blocked, 1);
+        assert_eq!(user.rlimit_room(), Some(Limit::Tasks(0)));
+    }
+
+    #[test]
+    fn usage_may_exceed_the_limit() {
+        let user = &usage(vec![process(7, 12, 5)])[&7];
+        assert_eq!((user.blocked, user.rlimit_room()), (1, Some(Limit::Tasks(0))));
+        assert!(user.nearness() > 2.0);
+    }
+
+    #[test]
+    fn sandboxes_zombies_and_the_exempt_count_but_are_not_bound() {
+        let mut sandbox = process(7, 1, 0);
+        sandbox.nproc = Some(Nproc { soft: Limit::Tasks(0), hard: Limit::Tasks(0) });
+        let mut zombie = process(7, 1, 2);
+        zombie.state = State::Zombie;
+        let mut exempt = process(7, 1, 2);
+        exempt.place.bound = false;
+        let user = &usage(vec![sandbox, zombie, exempt])[&7];
+        assert_eq!((user.tasks, user.blocked, user.limits), (3, 0, None));
+        assert_eq!(user.processes[State::Zombie as usize], 1);
+    }
+
+    #[test]
+    fn a_soft_limit_of_0_below_a_hard_one_is_a_limit() {
+        let user = &usage(vec![process(7, 1, 0)])[&7];
+        assert_eq!((user.blocked, user.limits), (1, Some((Limit::Tasks(0), Limit::Tasks(0)))));
+    }
+
+    #[test]
+    fn nearest_cgroup_of_any_process() {
+        let table: HashMap<_, _> = (1..).zip([process(7, 1, 10), process(7, 1, 10)]).collect();
+        let tight = CgroupRoom { room: Limit::Tasks(3), share: 0.7 };
+        let full = CgroupRoom { room: Limit::Tasks(4), share: 0.9 };
+        let one = usage_by_user(&table, Some(&HashMap::from([(1, tight)])));
+        assert_eq!(one[&7].cgroup, Some(tight));
+        let both = usage_by_user(&table, Some(&HashMap::from([(1, tight), (2, full)])));
+        assert_eq!(both[&7].cgroup, Some(CgroupRoom { room: Limit::Tasks(3), share: 0.9 }));
+        let none = usage_by_user(&table, Some(&HashMap::new()));
+        assert_eq!(none[&7].cgroup, Some(CgroupRoom::UNLIMITED));
+    }
+
+    proptest! {
+        /// Against the plain reading of what the kernel does.
+        #[test]
+        fn sums_agree_with_the_definition(
+            processes in proptest::collection::vec(
+                (0u32..4, 1u32..9, prop_oneof![0u64..40, Just(u64::MAX)], any::<bool>()), 0..40),
+        ) {
+            let table: HashMap<u32, Process> = (1..).zip(processes.iter().map(
+                |&(uid, threads, soft, bound)| {
+                    let mut process = process(uid, threads, soft);
+                    process.place.bound = bound;
+                    process
+                })).collect();
+            let users = usage_by_user(&table, None);
+            for uid in 0..4 {
+                let mine: Vec<_> = processes.iter().filter(|process| process.0 == uid).collect();
+                let Some(user) = users.get(&uid) else {
+                    prop_assert!(mine.is_empty());
+                    continue;
+                };
+                let tasks: u64 = mine.iter().map(|process| u64::from(process.1)).sum();
+                let bound = || mine.iter().filter(|process| process.3).map(|process| process.2);
+                prop_assert_eq!(user.tasks, tasks);
+                prop_assert_eq!(user.processes.iter().sum::<u64>(), mine.len() as u64);
+                prop_assert_eq!(user.blocked, bound().filter(|&soft| soft <= tasks).count() as u64);
+                let value = |limit: Limit| limit.value();
+                let expected = bound().min().zip(bound().max()).map(|(low, high)| {
+                    let value = |soft| if soft == u64::MAX { f64::INFINITY } else { soft as f64 };
+                    (value(low), value(high))
+                });
+                prop_assert_eq!(user.limits.map(|(l, h)| (value(l), value(h))), expected);
+            }
+        }
+    }
+}

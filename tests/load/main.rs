@@ -1,0 +1,186 @@
+//! The victim of the live tests: becomes a user, takes tasks up to a number or to its limit, says what
+//! it got, and holds it until its standard input ends.
+//!
+//! `load [--uid N] [--euid N] [--nproc SOFT:HARD] [--name HEX] MODE COUNT`, where MODE is `fork`,
+//! `threads`, `zombies` or `rootless` (forks as a subordinate uid in a user namespace of its own).
+//! It prints one line, `COUNT made` or `COUNT EAGAIN`, when it is done.
+#![allow(unsafe_code, reason = "fork, setresuid and unshare are what it is for")]
+
+use std::io::{Read as _, Write as _};
+use std::process::exit;
+
+/// First of the subordinate uids that a rootless namespace maps, as in /etc/subuid.
+const SUBUIDS: u32 = 300_000;
+
+struct Wish {
+    uid: u32,
+    euid: u32,
+    nproc: Option<(u64, u64)>,
+    name: Vec<u8>,
+    mode: String,
+    count: usize,
+}
+
+fn main() {
+    let wish = wish();
+    if let Some((soft, hard)) = wish.nproc {
+        let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+        // SAFETY: a plain system call on our own limit.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) }, "setrlimit");
+    }
+    let (made, why) = if wish.mode == "rootless" { rootless(&wish) } else { as_user(&wish) };
+    println!("{made} {why}");
+    let _ = std::io::stdout().flush();
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    // The children end with us (PR_SET_PDEATHSIG), threads too.
+    exit(0);
+}
+
+fn as_user(wish: &Wish) -> (usize, &'static str) {
+    set_uids(wish.uid, wish.euid);
+    set_name(&wish.name);
+    take(&wish.mode, wish.count)
+}
+
+/// Takes the tasks and says how many it got and what ended it.
+fn take(mode: &str, count: usize) -> (usize, &'static str) {
+    for made in 0..count {
+        let got = match mode {
+            "fork" | "rootless" => fork_child(false),
+            "zombies" => fork_child(true),
+            "threads" => std::thread::Builder::new()
+                .stack_size(64 * 1024)
+                .spawn(|| loop {
+                    std::thread::park();
+                })
+                .is_ok(),
+            _ => panic!("no mode {mode}"),
+        };
+        if !got {
+            let errno = std::io::Error::last_os_error().raw_os_error();
+            assert_eq!(errno, Some(libc::EAGAIN), "another error than EAGAIN");
+            return (made, "EAGAIN");
+        }
+    }
+    (count, "made")
+}
+
+/// A child that sleeps until we end, or one that is dead and not reaped.
+fn fork_child(dead: bool) -> bool {
+    // SAFETY: the child calls only async-signal-safe functions.
+    unsafe {
+        match libc::fork() {
+            -1 => false,
+            0 if dead => libc::_exit(0),
+            0 => {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                loop {
+                    libc::pause();
+                }
+            }
+            child if dead => {
+                // Waits for its death without reaping it.
+                let mut info = std::mem::zeroed();
+                let options = libc::WEXITED | libc::WNOWAIT;
+                check(
+                    libc::waitid(libc::P_PID, child.unsigned_abs(), &raw mut info, options),
+                    "waitid",
+                );
+                true
+            }
+            _ => true,
+        }
+    }
+}
+
+/// What a rootless container does: a namespace owned by the user, with the user's own uid as its root
+/// and subordinate uids above, and all tasks of a subordinate one.
+fn rootless(wish: &Wish) -> (usize, &'static str) {
+    let (mut ready_in, mut ready_out) = pipe();
+    let (mut mapped_in, mut mapped_out) = pipe();
+    let (mut done_in, mut done_out) = pipe();
+    // SAFETY: this process has one thread, so its copy may do anything.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        set_uids(wish.uid, wish.uid);
+        // SAFETY: plain system calls.
+        unsafe {
+            check(libc::unshare(libc::CLONE_NEWUSER), "unshare");
+            ready_out.write_all(b"x").unwrap();
+            mapped_in.read_exact(&mut [0]).unwrap();
+            check(libc::setresuid(5, 5, 5), "setresuid in the namespace");
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        }
+        let (made, why) = take("rootless", wish.count);
+        done_out.write_all(format!("{made} {why}").as_bytes()).unwrap();
+        drop(done_out);
+        loop {
+            std::thread::park();
+        }
+    }
+    drop(done_out);
+    ready_in.read_exact(&mut [0]).unwrap();
+    let map = format!("0 {} 1\n1 {SUBUIDS} 65536\n", wish.uid);
+    std::fs::write(format!("/proc/{child}/uid_map"), map).unwrap();
+    mapped_out.write_all(b"x").unwrap();
+    let mut said = String::new();
+    done_in.read_to_string(&mut said).unwrap();
+    let (made, why) = said.split_once(' ').unwrap();
+    (made.parse().unwrap(), if why == "EAGAIN" { "EAGAIN" } else { "made" })
+}
+
+fn pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    std::io::pipe().unwrap()
+}
+
+fn set_uids(uid: u32, euid: u32) {
+    // SAFETY: plain system calls; glibc applies them to every thread, and there is one.
+    unsafe {
+        check(libc::setgroups(0, std::ptr::null()), "setgroups");
+        check(libc::setresuid(uid, euid, euid), "setresuid");
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+    }
+}
+
+fn set_name(name: &[u8]) {
+    if !name.is_empty() {
+        let name = std::ffi::CString::new(name).unwrap();
+        // SAFETY: the kernel copies at most 15 bytes of a terminated string.
+        check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }, "PR_SET_NAME");
+    }
+}
+
+fn check(result: i32, what: &str) {
+    assert_eq!(result, 0, "{what}: {}", std::io::Error::last_os_error());
+}
+
+fn wish() -> Wish {
+    let mut wish =
+        Wish { uid: 0, euid: u32::MAX, nproc: None, name: vec![], mode: String::new(), count: 0 };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut next = || words.next().expect("a value");
+        match &*word {
+            "--uid" => wish.uid = next().parse().unwrap(),
+            "--euid" => wish.euid = next().parse().unwrap(),
+            "--nproc" => {
+                let value = next();
+                let (soft, hard) = value.split_once(':').unwrap();
+                wish.nproc = Some((soft.parse().unwrap(), hard.parse().unwrap()));
+            }
+            "--name" => {
+                let hex = next();
+                let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+                wish.name = (0..hex.len()).step_by(2).map(byte).collect();
+            }
+            _ => {
+                wish.mode = word;
+                wish.count = words.next().expect("a count").parse().unwrap();
+            }
+        }
+    }
+    if wish.euid == u32::MAX {
+        wish.euid = wish.uid;
+    }
+    wish
+}
