@@ -1,1 +1,18 @@
+//! Everything that needs the real binary, a real kernel or real neighbours.
+//!
+//! `tests/run` runs all of it; `cargo test NAME` runs one. A test that needs root or a tool
+//! says so through [`common::need`]: without it the test is skipped aloud, or fails where
+//! `TELLTALE_REQUIRE_ALL=1` is set.
 
+mod cli;
+mod common;
+mod contract;
+mod exhausted;
+mod golden;
+mod host;
+mod http;
+mod live_cgroups;
+mod live_names;
+mod live_users;
+mod live_views;
+mod prometheus;

@@ -6,13 +6,14 @@
 //! It prints one line, `COUNT made` or `COUNT EAGAIN`, when it is done.
 #![allow(unsafe_code, reason = "fork, setresuid and unshare are what it is for")]
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::exit;
 
 /// First of the subordinate uids that a rootless namespace maps, as in /etc/subuid.
 const SUBUIDS: u32 = 300_000;
 
 struct Wish {
+    /// `u32::MAX`: stay who we are.
     uid: u32,
     euid: u32,
     nproc: Option<(u64, u64)>,
@@ -37,7 +38,9 @@ fn main() {
 }
 
 fn as_user(wish: &Wish) -> (usize, &'static str) {
-    set_uids(wish.uid, wish.euid);
+    if wish.uid != u32::MAX {
+        set_uids(wish.uid, wish.euid);
+    }
     set_name(&wish.name);
     take(&wish.mode, wish.count)
 }
@@ -48,29 +51,29 @@ fn take(mode: &str, count: usize) -> (usize, &'static str) {
         let got = match mode {
             "fork" | "rootless" => fork_child(false),
             "zombies" => fork_child(true),
-            "threads" => std::thread::Builder::new()
-                .stack_size(64 * 1024)
-                .spawn(|| loop {
-                    std::thread::park();
-                })
-                .is_ok(),
+            "threads" => std::thread::Builder::new().stack_size(64 * 1024).spawn(park).map(drop),
             _ => panic!("no mode {mode}"),
         };
-        if !got {
-            let errno = std::io::Error::last_os_error().raw_os_error();
-            assert_eq!(errno, Some(libc::EAGAIN), "another error than EAGAIN");
+        if let Err(error) = got {
+            assert_eq!(error.raw_os_error(), Some(libc::EAGAIN), "{error}");
             return (made, "EAGAIN");
         }
     }
     (count, "made")
 }
 
+fn park() {
+    loop {
+        std::thread::park();
+    }
+}
+
 /// A child that sleeps until we end, or one that is dead and not reaped.
-fn fork_child(dead: bool) -> bool {
+fn fork_child(dead: bool) -> std::io::Result<()> {
     // SAFETY: the child calls only async-signal-safe functions.
     unsafe {
         match libc::fork() {
-            -1 => false,
+            -1 => return Err(std::io::Error::last_os_error()),
             0 if dead => libc::_exit(0),
             0 => {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
@@ -86,11 +89,11 @@ fn fork_child(dead: bool) -> bool {
                     libc::waitid(libc::P_PID, child.unsigned_abs(), &raw mut info, options),
                     "waitid",
                 );
-                true
             }
-            _ => true,
+            _ => {}
         }
     }
+    Ok(())
 }
 
 /// What a rootless container does: a namespace owned by the user, with the user's own uid as its root
@@ -98,7 +101,7 @@ fn fork_child(dead: bool) -> bool {
 fn rootless(wish: &Wish) -> (usize, &'static str) {
     let (mut ready_in, mut ready_out) = pipe();
     let (mut mapped_in, mut mapped_out) = pipe();
-    let (mut done_in, mut done_out) = pipe();
+    let (done_in, mut done_out) = pipe();
     // SAFETY: this process has one thread, so its copy may do anything.
     let child = unsafe { libc::fork() };
     if child == 0 {
@@ -112,20 +115,19 @@ fn rootless(wish: &Wish) -> (usize, &'static str) {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         }
         let (made, why) = take("rootless", wish.count);
-        done_out.write_all(format!("{made} {why}").as_bytes()).unwrap();
-        drop(done_out);
-        loop {
-            std::thread::park();
-        }
+        done_out.write_all(format!("{made} {why}\n").as_bytes()).unwrap();
+        park();
+        exit(0);
     }
-    drop(done_out);
+    // So that the child's death would end our waiting.
+    drop((ready_out, mapped_in, done_out));
     ready_in.read_exact(&mut [0]).unwrap();
     let map = format!("0 {} 1\n1 {SUBUIDS} 65536\n", wish.uid);
     std::fs::write(format!("/proc/{child}/uid_map"), map).unwrap();
     mapped_out.write_all(b"x").unwrap();
     let mut said = String::new();
-    done_in.read_to_string(&mut said).unwrap();
-    let (made, why) = said.split_once(' ').unwrap();
+    BufReader::new(done_in).read_line(&mut said).unwrap();
+    let (made, why) = said.trim().split_once(' ').unwrap();
     (made.parse().unwrap(), if why == "EAGAIN" { "EAGAIN" } else { "made" })
 }
 
@@ -156,7 +158,7 @@ fn check(result: i32, what: &str) {
 
 fn wish() -> Wish {
     let mut wish =
-        Wish { uid: 0, euid: u32::MAX, nproc: None, name: vec![], mode: String::new(), count: 0 };
+        Wish { uid: u32::MAX, euid: u32::MAX, nproc: None, name: vec![], mode: String::new(), count: 0 };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut next = || words.next().expect("a value");

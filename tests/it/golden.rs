@@ -1,0 +1,86 @@
+//! `/metrics` of the real binary on the reference host, line by line.
+//!
+//! After a wanted change: `UPDATE_GOLDEN=1 cargo test --test it golden`, and read the diff.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::common::{Exporter, Need, Scrape, need};
+use super::host::Host;
+
+/// Series that Prometheus may expect of one host (300 processes, 30 users) at most.
+const SERIES_BUDGET: usize = 1000;
+
+fn golden_path() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden/metrics.txt")
+}
+
+/// The committed scrape of the reference host.
+pub fn golden() -> String {
+    std::fs::read_to_string(golden_path()).unwrap()
+}
+
+fn reference_scrape() -> String {
+    let host = Host::reference();
+    let flags = host.flags();
+    let exporter = Exporter::start(&flags.each_ref().map(String::as_str));
+    exporter.get("/metrics").text()
+}
+
+/// Replaces what differs from run to run: our own process, durations, the source revision.
+fn settled(text: &str) -> String {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let volatile = line.starts_with("process_") || line.contains("_duration_seconds{");
+        lines.push(if volatile {
+            format!("{} 0", line.rsplit_once(' ').unwrap().0)
+        } else if line.starts_with("telltale_exporter_build_info{") {
+            "telltale_exporter_build_info{version=\"0\",revision=\"0\"} 1".to_owned()
+        } else {
+            line.to_owned()
+        });
+    }
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn metrics_of_the_reference_host() {
+    let text = settled(&reference_scrape());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(golden_path(), &text).unwrap();
+    }
+    let golden = golden();
+    let differ = text.lines().zip(golden.lines()).position(|(ours, kept)| ours != kept);
+    if let Some(line) = differ {
+        let at = |text: &str| text.lines().nth(line).unwrap().to_owned();
+        panic!("line {}:\n  now    {}\n  golden {}", line + 1, at(&text), at(&golden));
+    }
+    assert_eq!(text.lines().count(), golden.lines().count());
+}
+
+#[test]
+fn the_series_budget_is_kept() {
+    let series = Scrape::parse(&golden()).series().count();
+    assert!(series <= SERIES_BUDGET, "{series} series");
+    // The host must be worth the budget: all its users are there.
+    assert_eq!(golden().matches("\ntelltale_user_tasks{").count(), 30);
+}
+
+#[test]
+fn promtool_has_nothing_to_say() {
+    if !need(&[Need::Tool("promtool")]) {
+        return;
+    }
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    promtool.stdin.take().unwrap().write_all(reference_scrape().as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
