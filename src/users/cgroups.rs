@@ -237,3 +237,120 @@ fn shown(mut groups: Vec<Group>, rejecting: &HashSet<PathBuf>) -> Vec<Group> {
     nearest.sort_by(|a, b| a.path.cmp(&b.path));
     nearest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sysfs whose pids hierarchy lies at `root`, with these groups: path, current, max, rejected.
+    fn sysfs(root: &str, groups: &[(&str, &str, &str, u32)]) -> tempfile::TempDir {
+        let sysfs = tempfile::tempdir().unwrap();
+        let base = sysfs.path().join("fs/cgroup").join(root);
+        fs::create_dir_all(&base).unwrap();
+        if root != "pids" {
+            fs::write(base.join("cgroup.controllers"), "cpu memory pids\n").unwrap();
+        }
+        fs::write(base.join("cgroup.procs"), "").unwrap();
+        for (pid, (path, current, max, rejected)) in (1..).zip(groups) {
+            let group = base.join(path);
+            fs::create_dir_all(&group).unwrap();
+            fs::write(group.join("pids.current"), format!("{current}\n")).unwrap();
+            fs::write(group.join("pids.max"), format!("{max}\n")).unwrap();
+            fs::write(group.join("pids.events"), format!("max {rejected}\n")).unwrap();
+            fs::write(group.join("cgroup.procs"), format!("{pid}\n")).unwrap();
+        }
+        sysfs
+    }
+
+    fn scrape(cgroups: &mut Cgroups) -> String {
+        let mut found = Found::default();
+        cgroups.collect(&mut found).unwrap();
+        String::from_utf8(found.metrics.encode()).unwrap()
+    }
+
+    #[test]
+    fn hierarchies_of_either_version_are_found() {
+        for root in ["", "unified", "pids"] {
+            let sysfs = sysfs(root, &[("a", "3", "9", 0)]);
+            let text = scrape(&mut Cgroups::new(sysfs.path()));
+            assert!(text.contains("telltale_cgroup_tasks{cgroup=\"/a\"} 3\n"), "{root}: {text}");
+            assert!(text.contains("telltale_cgroup_tasks_limit{cgroup=\"/a\"} 9\n"));
+        }
+    }
+
+    #[test]
+    fn version_1_is_used_where_version_2_has_no_pids_controller() {
+        let sysfs = sysfs("pids", &[("a", "3", "9", 0)]);
+        let unified = sysfs.path().join("fs/cgroup/unified");
+        fs::create_dir(&unified).unwrap();
+        fs::write(unified.join("cgroup.controllers"), "hugetlb\n").unwrap();
+        assert!(Hierarchy::find(sysfs.path()).unwrap().root.ends_with("pids"));
+    }
+
+    #[test]
+    fn without_a_controller_nothing_is_shown_and_that_is_said() {
+        let sysfs = tempfile::tempdir().unwrap();
+        let mut found = Found::default();
+        Cgroups::new(sysfs.path()).collect(&mut found).unwrap();
+        assert!(found.metrics.encode().is_empty() && found.warnings[0].contains("Linux 4.3"));
+    }
+
+    #[test]
+    fn the_tightest_group_above_decides() {
+        let groups = [
+            ("outer", "8", "10", 0),
+            ("outer/inner", "8", "max", 0),
+            ("outer/inner/deep", "4", "100", 0),
+            ("free", "5", "max", 0),
+        ];
+        let sysfs = sysfs("", &groups);
+        let rooms = Hierarchy::find(sysfs.path()).unwrap().limited_processes().unwrap();
+        let tight = CgroupRoom { room: Limit::Tasks(2), share: 0.8 };
+        assert_eq!(rooms, HashMap::from([(1, tight), (2, tight), (3, tight)]));
+    }
+
+    #[test]
+    fn threads_are_read_where_the_group_is_threaded() {
+        let sysfs = sysfs("", &[("threaded", "2", "4", 0)]);
+        // Reading cgroup.procs of a threaded group fails with EOPNOTSUPP; a directory fails as well.
+        let group = sysfs.path().join("fs/cgroup/threaded");
+        fs::remove_file(group.join("cgroup.procs")).unwrap();
+        fs::create_dir(group.join("cgroup.procs")).unwrap();
+        fs::write(group.join("cgroup.threads"), "7\n8\n").unwrap();
+        let rooms = Hierarchy::find(sysfs.path()).unwrap().limited_processes().unwrap();
+        assert_eq!(rooms.len(), 2);
+    }
+
+    #[test]
+    fn the_nearest_are_shown_and_those_that_reject() {
+        let names: Vec<String> = (0..40).map(|nth| format!("g{nth:02}")).collect();
+        let tasks: Vec<String> = (0..40).map(|nth| nth.to_string()).collect();
+        let mut groups: Vec<_> =
+            names.iter().zip(&tasks).map(|(name, tasks)| (&**name, &**tasks, "100", 5)).collect();
+        groups.push(("unlimited", "1", "max", 2));
+        let sysfs = sysfs("", &groups);
+        let mut cgroups = Cgroups::new(sysfs.path());
+        let text = scrape(&mut cgroups);
+        let shown = |text: &str| text.matches("\ntelltale_cgroup_tasks{").count();
+        assert_eq!(shown(&text), NEAREST, "what was rejected before we looked does not count");
+        assert!(text.contains("tasks{cgroup=\"/g20\"} 20\n") && !text.contains("/g19"));
+
+        let rejects = |group: &str, count: u32| {
+            let path = sysfs.path().join("fs/cgroup").join(group).join("pids.events");
+            fs::write(path, format!("max {count}\n")).unwrap();
+        };
+        rejects("g00", 6);
+        rejects("unlimited", 3);
+        for _ in 0..2 {
+            let text = scrape(&mut cgroups);
+            assert_eq!(shown(&text), NEAREST + 2, "and it stays");
+            assert!(text.contains("rejected_forks_total{cgroup=\"/g00\"} 6\n"));
+            assert!(text.contains("tasks_limit{cgroup=\"/unlimited\"} +Inf\n"));
+        }
+        // Made anew under its old name, it has rejected nothing yet.
+        rejects("g00", 0);
+        assert_eq!(shown(&scrape(&mut cgroups)), NEAREST + 1);
+        rejects("g00", 1);
+        assert_eq!(shown(&scrape(&mut cgroups)), NEAREST + 2);
+    }
+}

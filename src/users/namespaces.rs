@@ -78,8 +78,8 @@ impl Charging {
         if !self.charges_owner {
             return Ok(Place { charged: real_uid, bound: true });
         }
-        let owner = userns::owner_below_ours(proc, pid)
-            .unwrap_or_else(|_| probable_owner(&map, real_uid));
+        let owner =
+            userns::owner_below_ours(proc, pid).unwrap_or_else(|_| probable_owner(&map, real_uid));
         // Its own limit is compared with the count inside the namespace, which is not ours.
         Ok(Place { charged: owner, bound: false })
     }

@@ -75,8 +75,10 @@ fn configuration_file_is_read_and_flags_override_it() {
 fn collectors_are_switched_off() {
     let exporter = Exporter::start(&["--no-collector.users", "--no-collector.process"]);
     let scrape = exporter.scrape();
-    let on: Vec<_> =
-        scrape.series().filter(|series| series.starts_with("telltale_scrape_collector_success")).collect();
+    let on: Vec<_> = scrape
+        .series()
+        .filter(|series| series.starts_with("telltale_scrape_collector_success"))
+        .collect();
     assert_eq!(on.len(), 2, "{on:?}");
     assert!(!scrape.families.contains_key("telltale_user_tasks"));
     assert!(exporter.get("/").text().contains("users      off"));

@@ -38,7 +38,8 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     for series in scrape.series() {
         let (name, rest) = series.split_once('{').unwrap_or((series, ""));
         let labels = rest.trim_end_matches('}').split("\",");
-        let labels = labels.filter_map(|label| label.split_once('=')).map(|(name, _)| name.to_owned());
+        let labels =
+            labels.filter_map(|label| label.split_once('=')).map(|(name, _)| name.to_owned());
         exported.get_mut(name).unwrap().1.extend(labels);
     }
     let documented = documented();
@@ -71,8 +72,10 @@ fn every_flag_is_documented() {
 #[test]
 fn nothing_in_the_tree_is_of_one_machine() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    for file in ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "deny.toml", ".ci/run"] {
-        let text = std::fs::read_to_string(root.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+    for file in ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "deny.toml", ".ci/run"]
+    {
+        let text =
+            std::fs::read_to_string(root.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
         assert!(!text.contains(&*root.to_string_lossy()), "{file} names this machine's path");
     }
 }

@@ -6,8 +6,7 @@ use super::common::{Exporter, Load, Need, exporter_command, free_uid, need};
 
 fn tasks(pid: u32) -> Vec<String> {
     let entries = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    let mut tasks: Vec<_> =
-        entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    let mut tasks: Vec<_> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
     tasks.sort();
     tasks
 }

@@ -89,7 +89,12 @@ impl Host {
         }
         host.add(Process { command: b"tomcat_accesslo", state: "Z (zombie)", ..happytuk });
         host.add(Process { command: b"\xb8\xae\xb4\xaa\xbd\xba", threads: 7, ..happytuk });
-        host.add(Process { command: b"sshd", threads: 4, nproc: ("unlimited", "unlimited"), ..happytuk });
+        host.add(Process {
+            command: b"sshd",
+            threads: 4,
+            nproc: ("unlimited", "unlimited"),
+            ..happytuk
+        });
         // Blocked: beyond its limit, as root may start it there.
         for _ in 0..6 {
             let nproc = ("5", "5");
@@ -114,9 +119,20 @@ impl Host {
             host.add(Process { command: b"cc1", uid: 1002, threads: 12, cgroup, ..PROCESS });
         }
         // Exempt by capability, without a name, without a limit.
-        host.add(Process { command: b"agent", uid: 902, capabilities: 1 << 24, nproc: ("1", "1"), ..PROCESS });
+        host.add(Process {
+            command: b"agent",
+            uid: 902,
+            capabilities: 1 << 24,
+            nproc: ("1", "1"),
+            ..PROCESS
+        });
         host.add(Process { command: b"nameless", uid: 4711, ..PROCESS });
-        host.add(Process { command: b"free", uid: 1003, nproc: ("unlimited", "unlimited"), ..PROCESS });
+        host.add(Process {
+            command: b"free",
+            uid: 1003,
+            nproc: ("unlimited", "unlimited"),
+            ..PROCESS
+        });
         // 21 daemons with users of their own share the rest.
         let mut passwd = "root:x:0:0:root:/root:/bin/bash\nsshd:x:74:74::/:/sbin/nologin\n\
              happytuk:x:500:500::/home/happytuk:/bin/bash\nworker:x:501:501::/:/bin/sh\n\
@@ -124,7 +140,9 @@ impl Host {
              agent:x:902:902::/:/bin/sh\nfree:x:1003:1003::/:/bin/sh\n"
             .to_owned();
         for daemon in 0..21 {
-            passwd.push_str(&format!("daemon{daemon:02}:x:{0}:{0}::/:/sbin/nologin\n", 910 + daemon));
+            let uid = 910 + daemon;
+            let line = format!("daemon{daemon:02}:x:{uid}:{uid}::/:/sbin/nologin\n");
+            passwd.push_str(&line);
         }
         host.file("root/etc/passwd", &passwd);
         let mut daemon = 0;
@@ -150,7 +168,8 @@ impl Host {
     pub fn add(&mut self, process: Process<'_>) -> u32 {
         let pid = self.next_pid;
         self.next_pid += 1;
-        let Process { command, state, uid, threads, nproc: (soft, hard), capabilities, .. } = process;
+        let Process { command, state, uid, threads, nproc: (soft, hard), capabilities, .. } =
+            process;
         let mut status = b"Name:\t".to_vec();
         status.extend_from_slice(command);
         status.extend_from_slice(
@@ -182,7 +201,8 @@ impl Host {
 
     /// Adds a cgroup: its pids.current, pids.max and rejected forks.
     pub fn cgroup(&self, path: &str, current: &str, max: &str, rejected: u32) {
-        let file = |name: &str, text: String| self.file(&format!("sys/fs/cgroup/{path}/{name}"), text);
+        let file =
+            |name: &str, text: String| self.file(&format!("sys/fs/cgroup/{path}/{name}"), text);
         file("pids.current", format!("{current}\n"));
         file("pids.max", format!("{max}\n"));
         file("pids.events", format!("max {rejected}\n"));

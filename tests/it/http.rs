@@ -181,7 +181,6 @@ fn nonsense_is_refused_and_serving_goes_on() {
 #[test]
 fn silent_clients_do_not_lock_others_out() {
     let exporter = Exporter::start(&[]);
-    let _silent: Vec<_> =
-        (0..200).map(|_| TcpStream::connect(exporter.address).unwrap()).collect();
+    let _silent: Vec<_> = (0..200).map(|_| TcpStream::connect(exporter.address).unwrap()).collect();
     assert_eq!(exporter.get("/metrics").status, 200);
 }

@@ -63,7 +63,11 @@ fn a_pids_cgroup_at_its_limit() {
     assert_eq!(of("tasks_limit"), 12.0);
     assert_eq!(of("rejected_forks_total"), 1.0);
     assert_eq!(scrape.user("fork_headroom_tasks", uid, ",ceiling=\"cgroup\""), Some(0.0));
-    assert_eq!(scrape.user("processes_blocked", uid, ""), Some(0.0), "its own limit is not reached");
+    assert_eq!(
+        scrape.user("processes_blocked", uid, ""),
+        Some(0.0),
+        "its own limit is not reached"
+    );
     assert_eq!(scrape.user("command_tasks", uid, ",command=\"load\""), Some(12.0));
 }
 

@@ -26,13 +26,13 @@ fn without_hidepid_no_privilege_is_needed() {
     if !tools() {
         return;
     }
-    let (watcher, watched) = (free_uid(), free_uid());
+    let (watcher, other) = (free_uid(), free_uid());
     let exporter = exporter(watcher, "hidepid=0");
-    let _load = Load::start(&["--uid", &watched.to_string(), "--nproc", "6:6", "fork", "9"]);
+    let _load = Load::start(&["--uid", &other.to_string(), "--nproc", "6:6", "fork", "9"]);
     let scrape = exporter.scrape();
     assert_eq!(scrape.value("telltale_users_unreadable_processes"), 0.0);
-    assert_eq!(scrape.user("tasks", watched, ""), Some(6.0));
-    assert_eq!(scrape.user("processes_blocked", watched, ""), Some(6.0));
+    assert_eq!(scrape.user("tasks", other, ""), Some(6.0));
+    assert_eq!(scrape.user("processes_blocked", other, ""), Some(6.0));
 }
 
 #[test]
@@ -42,13 +42,13 @@ fn hidepid_makes_the_numbers_partial_and_says_so() {
     }
     // 1: others are listed and refused (EPERM); 2: they are not listed at all (ENOENT).
     for options in ["hidepid=1", "hidepid=2"] {
-        let (watcher, watched) = (free_uid(), free_uid());
+        let (watcher, other) = (free_uid(), free_uid());
         let exporter = exporter(watcher, options);
-        let _load = Load::start(&["--uid", &watched.to_string(), "fork", "5"]);
+        let _load = Load::start(&["--uid", &other.to_string(), "fork", "5"]);
         let scrape = exporter.scrape();
         assert!(scrape.value("telltale_users_unreadable_processes") >= 6.0, "{options}");
         assert_eq!(scrape.value("telltale_scrape_collector_success{collector=\"users\"}"), 1.0);
-        assert_eq!(scrape.user("tasks", watched, ""), None, "{options}");
+        assert_eq!(scrape.user("tasks", other, ""), None, "{options}");
         assert!(scrape.user("tasks", watcher, "").is_some(), "{options}: we see ourselves");
         let page = exporter.get("/").text();
         assert!(page.contains("! users: some processes cannot be read"), "{options}: {page}");

@@ -157,8 +157,14 @@ fn check(result: i32, what: &str) {
 }
 
 fn wish() -> Wish {
-    let mut wish =
-        Wish { uid: u32::MAX, euid: u32::MAX, nproc: None, name: vec![], mode: String::new(), count: 0 };
+    let mut wish = Wish {
+        uid: u32::MAX,
+        euid: u32::MAX,
+        nproc: None,
+        name: vec![],
+        mode: String::new(),
+        count: 0,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut next = || words.next().expect("a value");
