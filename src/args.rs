@@ -62,6 +62,13 @@ pub struct Args {
     #[arg(long = "no-collector.users", overrides_with = "users")]
     no_users: bool,
 
+    /// Enable the audit collector: the kernel's audit queue and who empties it (default)
+    #[arg(long = "collector.audit", overrides_with = "no_audit")]
+    audit: bool,
+    /// Disable the audit collector
+    #[arg(long = "no-collector.audit", overrides_with = "audit")]
+    no_audit: bool,
+
     /// Enable the cgroups collector: pids cgroups against their limits (default)
     #[arg(long = "collector.cgroups", overrides_with = "no_cgroups")]
     cgroups: bool,
@@ -137,6 +144,7 @@ impl Args {
     pub fn enabled(&self, collector: &str) -> bool {
         !match collector {
             "users" => self.no_users,
+            "audit" => self.no_audit,
             "cgroups" => self.no_cgroups,
             "host" => self.no_host,
             "process" => self.no_process,

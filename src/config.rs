@@ -21,6 +21,32 @@ const MAX_BYTES: u64 = 1 << 20;
 pub struct Config {
     /// The `users` collector.
     pub users: Users,
+    /// The `audit` collector.
+    pub audit: Audit,
+}
+
+/// What is expected of the audit subsystem, so that rules can ask for it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// Auditing must be on and somebody must listen.
+    pub required: bool,
+    /// Keys of which a rule must be loaded.
+    #[serde(deserialize_with = "expected_keys")]
+    pub expected_keys: Vec<String>,
+}
+
+/// Most keys that make series.
+const MAX_KEYS: usize = 50;
+
+fn expected_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let mut keys = Vec::<String>::deserialize(deserializer)?;
+    keys.sort();
+    keys.dedup();
+    if keys.len() > MAX_KEYS {
+        return Err(D::Error::custom(format!("at most {MAX_KEYS} expected_keys")));
+    }
+    Ok(keys)
 }
 
 /// Which users are shown.

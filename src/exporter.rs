@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::args::Args;
+use crate::audit::Audit;
 use crate::collector::{self, BOUND, Collector, Runner, Shown};
 use crate::config::Config;
 use crate::metrics::{Desc, Metrics};
@@ -26,6 +27,9 @@ pub struct Exporter {
     /// When the exporter was started.
     pub started: SystemTime,
 }
+
+/// The audit helper, started before everything else, and our end of the pair.
+pub type Helper = (std::process::Child, std::os::unix::net::UnixStream);
 
 /// Which collectors a scrape asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,13 +61,16 @@ impl Selection {
 }
 
 impl Exporter {
-    /// Builds and starts the collectors that are on.
+    /// Builds and starts the collectors that are on; `helper` is there when `audit` is.
     ///
     /// # Errors
     /// When a thread cannot be created.
-    pub fn start(args: &Args, config: Config) -> std::io::Result<Self> {
+    pub fn start(args: &Args, config: Config, helper: Option<Helper>) -> std::io::Result<Self> {
         let mut collectors: Vec<Box<dyn Collector>> = Vec::new();
         let mut latest = Latest::default();
+        if let Some(helper) = helper {
+            collectors.push(Box::new(Audit::start(helper, args.procfs.clone(), config.audit)?));
+        }
         if args.enabled("cgroups") {
             collectors.push(Box::new(Cgroups::new(&args.sysfs)));
         }

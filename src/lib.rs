@@ -8,23 +8,27 @@
 //! * [`users`] is the room of the process limits: whom the kernel charges, against which ceiling. Its
 //!   door is the collector `users`; `cgroups` and `host` live there too. [`process`] is the exporter's
 //!   own use.
+//! * [`audit`] is the room of the audit subsystem: a helper process asks, a collector shows.
 //! * [`http`] answers: metrics, pages, health.
 //! * [`sys`] touches the kernel. Everything else parses bytes.
 //!
-//! Threads: one runs hyper on tokio, one each collector, one asks for names, one writes the log. All
+//! Threads: one runs hyper on tokio, one each collector, one asks for names, one listens to the audit
+//! helper, one writes the log. All
 //! are made before the first request; afterwards nothing is created, so that the exporter goes on when
 //! the host or its own user is out of processes.
 
 pub mod args;
+pub mod audit;
 pub mod collector;
 pub mod config;
 pub mod exporter;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod peak;
 pub mod process;
 pub mod sys;
 pub mod users;
 
 /// Every collector, by the name that flags, `collect[]` and the `collector` label have.
-pub const COLLECTORS: [&str; 4] = ["cgroups", "host", "process", "users"];
+pub const COLLECTORS: [&str; 5] = ["audit", "cgroups", "host", "process", "users"];

@@ -1,10 +1,11 @@
-//! Arguments, configuration, exporter, serve.
+//! The audit helper's entry first, then arguments, configuration, exporter, serve.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use telltale_exporter::args::{Args, Stop};
+use telltale_exporter::audit::helper;
 use telltale_exporter::config::Config;
 use telltale_exporter::exporter::Exporter;
 use telltale_exporter::{http, logging};
@@ -26,6 +27,9 @@ fn main() -> ExitCode {
 
 /// Serves until told to stop; an error is one line that says what to do.
 fn run() -> Result<(), String> {
+    if std::env::args_os().nth(1).is_some_and(|word| word == helper::WORD) {
+        return helper::run().map_err(str::to_owned);
+    }
     let args = match Args::parse_from(std::env::args_os()) {
         Ok(args) => args,
         Err(Stop::Print(text)) => {
@@ -36,11 +40,14 @@ fn run() -> Result<(), String> {
         Err(Stop::Usage(line)) => return Err(line),
     };
     let config = Config::load(&args).map_err(|error| error.to_string())?;
+    // Before there is a socket or a thread that it could inherit.
+    let helper = args.enabled("audit").then(helper::spawn).transpose();
+    let helper = helper.map_err(|error| format!("cannot start the audit helper: {error}"))?;
     let listeners = http::bind(&args.listen)?;
     // From here on everything is logged, and every thread is made before the first request.
     let log = logging::start(args.log_level, args.log_format);
     let cannot_start = |error: std::io::Error| format!("cannot start: {error}");
-    let exporter = Exporter::start(&args, config).map_err(cannot_start)?;
+    let exporter = Exporter::start(&args, config, helper).map_err(cannot_start)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(cannot_start)?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot_start)?;

@@ -9,7 +9,6 @@ pub mod host;
 pub mod limits;
 pub mod names;
 pub mod namespaces;
-pub mod peak;
 pub mod report;
 pub mod scan;
 pub mod status;
@@ -24,9 +23,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::collector::{Collector, Error, Found};
 use crate::config;
+use crate::peak::Peak;
 use cgroups::Hierarchy;
 use names::Names;
-use peak::Peak;
 use report::Report;
 use scan::Scanner;
 

@@ -1,0 +1,385 @@
+//! The process that asks for the audit status, so that nobody else sleeps for it.
+//!
+//! The exporter starts it once, by executing itself before it opens a socket or makes a thread. It
+//! alone needs `CAP_AUDIT_CONTROL`, it holds nothing but the audit socket and its end of a pair, and
+//! it ends when the other end closes. Its threads may sleep on in the kernel for a while after that;
+//! the exporter is gone at once and its port is free.
+
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::link::Frame;
+use super::netlink::{self, Message, messages};
+use super::pace::{ASKERS, Pace, Rhythm, Turn};
+use super::{rules, status};
+use crate::sys::audit::{AuditSocket, close_inherited};
+
+/// First argument of the re-executed binary.
+pub const WORD: &str = "audit-helper";
+
+/// Name of every thread of the helper; tells its sleepers from others in `/proc`.
+const THREAD: &str = "telltale-audit";
+
+/// How often the scheduler looks.
+const TICK: Duration = Duration::from_millis(100);
+
+/// An answer that has not come by then does not come.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Rules are asked for this often: the kernel copies them all.
+const RULES_EVERY: Duration = Duration::from_secs(60);
+
+/// After a refusal, which a restart with more privileges cures and time does not.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+
+/// Sleepers of former helpers beyond which no more is added to them.
+const MAX_STALE: u32 = 12;
+
+/// Keys that are told of at most; a rule set has a few dozen.
+const MAX_KEYS: usize = 1000;
+
+/// Starts the helper and returns it with our end of the pair.
+///
+/// # Errors
+/// When no process can be made.
+pub fn spawn() -> io::Result<(Child, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let child = Command::new("/proc/self/exe")
+        .arg(WORD)
+        // What concerns the exporter is none of its business: LISTEN_*, NOTIFY_SOCKET and the rest.
+        .env_clear()
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok((child, ours))
+}
+
+/// The helper's whole life; standard input is its end of the pair.
+///
+/// # Errors
+/// When standard input is something else, as when a person starts it.
+pub fn run() -> Result<(), &'static str> {
+    const NOT_BY_HAND: &str = "audit-helper is started by telltale_exporter itself, not by hand";
+    let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(|_| NOT_BY_HAND)?;
+    rustix::net::sockopt::socket_type(&stdin).map_err(|_| NOT_BY_HAND)?;
+    // 0 to 2 are ours; the copy of 0 is closed here with whatever else was passed on to us.
+    drop(stdin);
+    close_inherited(3);
+    let pair = io::stdin().as_fd().try_clone_to_owned().map_err(|_| NOT_BY_HAND)?;
+    let pair = UnixStream::from(pair);
+    // Errors mean that the exporter is gone or that we cannot go on: both end us, which it sees.
+    let _ = rustix::thread::set_name(c"telltale-audit");
+    let _ = Helper::start(pair).map(Helper::schedule);
+    Ok(())
+}
+
+/// Our end of the pair for writing: two threads have something to tell.
+#[derive(Clone)]
+struct Outbox(Arc<Mutex<UnixStream>>);
+
+impl Outbox {
+    fn tell(&self, frame: &Frame) -> io::Result<()> {
+        frame.send(&*self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+struct Helper {
+    pair: UnixStream,
+    outbox: Outbox,
+    questions: Vec<SyncSender<Question>>,
+    returns: Receiver<(usize, io::Result<()>)>,
+    shared: Arc<Mutex<Shared>>,
+    sequence: u32,
+    pace: Pace,
+    rules_due: Instant,
+    told: Option<Rhythm>,
+    stale: u32,
+    stale_due: Instant,
+}
+
+#[derive(Clone, Copy)]
+struct Question {
+    kind: u16,
+    sequence: u32,
+}
+
+/// What the reader has seen, for the scheduler.
+#[derive(Default)]
+struct Shared {
+    latest: Option<status::Status>,
+    /// A status question that was taken, and when, until it is answered.
+    acknowledged: Option<(u32, Instant)>,
+    refused: Option<Instant>,
+}
+
+impl Helper {
+    fn start(pair: UnixStream) -> io::Result<Self> {
+        let socket = match AuditSocket::open(Duration::from_secs(3600)) {
+            Ok(socket) => Arc::new(socket),
+            Err(error) => {
+                Frame::Refused(error.raw_os_error()).send(&pair)?;
+                // The exporter's end says when to end.
+                let _ = (&pair).read(&mut [0]);
+                return Err(error.into());
+            }
+        };
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let (returned, returns) = channel();
+        let mut questions = Vec::new();
+        for nth in 0..ASKERS {
+            let (send, inbox) = sync_channel(1);
+            let (socket, returned) = (Arc::clone(&socket), returned.clone());
+            thread(move || ask(nth, &socket, &inbox, &returned))?;
+            questions.push(send);
+        }
+        let outbox = Outbox(Arc::new(Mutex::new(pair.try_clone()?)));
+        let reader = Reader { shared: Arc::clone(&shared), outbox: outbox.clone(), rules: None };
+        thread(move || reader.run(&socket))?;
+        let now = Instant::now();
+        Ok(Self {
+            pair,
+            outbox,
+            questions,
+            returns,
+            shared,
+            sequence: 0,
+            pace: Pace::new(),
+            rules_due: now,
+            told: None,
+            stale: stale_sleepers(),
+            stale_due: now + RULES_EVERY,
+        })
+    }
+
+    /// Sends askers in turn until the exporter's end closes.
+    fn schedule(mut self) {
+        if self.pair.set_read_timeout(Some(TICK)).is_err() {
+            return;
+        }
+        let mut daemon_stopped = false;
+        loop {
+            match (&self.pair).read(&mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The end, or a word where none is spoken.
+                _ => return,
+            }
+            let now = Instant::now();
+            while let Ok((nth, result)) = self.returns.try_recv() {
+                self.pace.back(nth, now);
+                if let Err(error) = result {
+                    self.refuse(error.raw_os_error().unwrap_or(0), now);
+                }
+            }
+            let (latest, unanswered, refused) = self.look(now);
+            if let Some(latest) = latest {
+                self.pace.learn(latest.backlog_wait_time.unwrap_or(0), panics_after());
+                if self.pace.slept() {
+                    // A daemon that goes on is the usual end of an overflow, and free to see.
+                    let stopped = is_stopped(latest.pid);
+                    if daemon_stopped && !stopped {
+                        self.pace.hint();
+                    }
+                    daemon_stopped = stopped;
+                }
+            }
+            if unanswered && self.outbox.tell(&Frame::Unanswered).is_err() {
+                return;
+            }
+            if refused.is_some_and(|at| now.duration_since(at) < REFUSED_PAUSE) {
+                continue;
+            }
+            if self.crowded(now) {
+                continue;
+            }
+            if let Turn::Ask(nth) = self.pace.turn(now) {
+                self.ask(nth, now);
+            }
+            let rhythm = self.pace.rhythm(now);
+            if self.told != Some(rhythm) {
+                if self.outbox.tell(&Frame::Rhythm(rhythm)).is_err() {
+                    return;
+                }
+                self.told = Some(rhythm);
+            }
+        }
+    }
+
+    /// The newest status, whether a question is taken and not answered, and the last refusal.
+    fn look(&self, now: Instant) -> (Option<status::Status>, bool, Option<Instant>) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = |&(_, at): &(u32, Instant)| now.duration_since(at) > ANSWER_PATIENCE;
+        let unanswered = shared.acknowledged.take_if(|taken| late(taken)).is_some();
+        (shared.latest, unanswered, shared.refused)
+    }
+
+    fn refuse(&self, errno: i32, now: Instant) {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).refused = Some(now);
+        // A pair that is closed is seen at the next look.
+        let _ = self.outbox.tell(&Frame::Refused(errno));
+    }
+
+    /// Whether former helpers' sleepers are so many that none may be added.
+    fn crowded(&mut self, now: Instant) -> bool {
+        if self.stale >= MAX_STALE && now >= self.stale_due {
+            self.stale = stale_sleepers();
+            self.stale_due = now + Duration::from_secs(5);
+        }
+        let crowded = self.stale >= MAX_STALE;
+        if crowded {
+            let _ = self.outbox.tell(&Frame::Crowded(self.stale));
+        }
+        crowded
+    }
+
+    fn ask(&mut self, nth: usize, now: Instant) {
+        // Rules only while nothing sleeps, and in place of a status: they are asked for seldom.
+        let rules = now >= self.rules_due && !self.pace.slept();
+        let kind = if rules { netlink::LIST_RULES } else { netlink::GET };
+        if rules {
+            self.rules_due = now + RULES_EVERY;
+        }
+        self.sequence = self.sequence.wrapping_add(1);
+        // The asker is at home, so there is room.
+        let _ = self.questions[nth].try_send(Question { kind, sequence: self.sequence });
+    }
+}
+
+fn thread(run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new().name(THREAD.to_owned()).stack_size(128 * 1024).spawn(run).map(drop)
+}
+
+fn ask(
+    nth: usize,
+    socket: &AuditSocket,
+    inbox: &Receiver<Question>,
+    returned: &Sender<(usize, io::Result<()>)>,
+) {
+    for Question { kind, sequence } in inbox {
+        let result = socket.send(&netlink::request(kind, sequence)).map_err(io::Error::from);
+        if returned.send((nth, result)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Receives what the kernel answers and passes it on.
+struct Reader {
+    shared: Arc<Mutex<Shared>>,
+    outbox: Outbox,
+    /// The rules of a reply that has not ended.
+    rules: Option<(u32, Vec<Vec<u8>>)>,
+}
+
+impl Reader {
+    fn run(mut self, socket: &AuditSocket) {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let Ok(length) = socket.receive(&mut buffer) else {
+                // ENOBUFS, EINTR, the timeout: the next question gets its answer.
+                std::thread::sleep(TICK);
+                continue;
+            };
+            for message in messages(&buffer[..length.min(buffer.len())]) {
+                if self.take(message).is_err() {
+                    // The exporter is gone; the scheduler sees it too and ends us all.
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message<'_>) -> io::Result<()> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        match message {
+            Message::Ack(sequence) => shared.acknowledged = Some((sequence, Instant::now())),
+            Message::Refused(_, errno) => {
+                shared.refused = Some(Instant::now());
+                drop(shared);
+                return self.outbox.tell(&Frame::Refused(errno));
+            }
+            Message::Status(sequence, payload) => {
+                if shared.acknowledged.is_some_and(|(taken, _)| taken == sequence) {
+                    shared.acknowledged = None;
+                }
+                if let Some(status) = status::parse(payload) {
+                    shared.latest = Some(status);
+                    shared.refused = None;
+                    drop(shared);
+                    return self.outbox.tell(&Frame::Status(payload.to_vec()));
+                }
+            }
+            Message::Rule(_, rule) => {
+                shared.acknowledged = None;
+                let (count, keys) = self.rules.get_or_insert_default();
+                *count += 1;
+                for key in rules::keys(rule) {
+                    if keys.len() < MAX_KEYS && !keys.iter().any(|known| known == key) {
+                        keys.push(key.to_vec());
+                    }
+                }
+            }
+            Message::Done(_) => {
+                shared.acknowledged = None;
+                drop(shared);
+                let (count, keys) = self.rules.take().unwrap_or_default();
+                return self.outbox.tell(&Frame::Rules(count, keys));
+            }
+            Message::Unrelated => {}
+        }
+        Ok(())
+    }
+}
+
+/// After which time asleep a task makes the kernel panic, if one does: `kernel.hung_task_panic`.
+fn panics_after() -> Option<Duration> {
+    let read = |name: &str| -> Option<u64> {
+        let path = format!("/proc/sys/kernel/{name}");
+        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    };
+    let seconds = read("hung_task_timeout_secs").filter(|&seconds| seconds > 0)?;
+    (read("hung_task_panic")? > 0).then(|| Duration::from_secs(seconds))
+}
+
+/// Whether the process is stopped by a signal.
+fn is_stopped(pid: u32) -> bool {
+    task_state(&format!("/proc/{pid}/stat")).is_some_and(|state| matches!(state, b'T' | b't'))
+}
+
+/// The state letter in a `stat` file; the name before it may contain anything but ends with the last
+/// parenthesis.
+fn task_state(path: &str) -> Option<u8> {
+    let stat = std::fs::read(path).ok()?;
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    stat.get(end + 2).copied()
+}
+
+/// Askers of helpers that have ended and still sleep in the kernel: threads of our name and our real
+/// uid in uninterruptible sleep, of other processes.
+fn stale_sleepers() -> u32 {
+    let ours = std::process::id().to_string();
+    let uid = format!("Uid:\t{}\t", rustix::process::getuid().as_raw());
+    let mut sleepers = 0;
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let path = process.path();
+        let comm = std::fs::read(path.join("comm")).unwrap_or_default();
+        if comm.trim_ascii_end() != THREAD.as_bytes() || process.file_name() == *ours {
+            continue;
+        }
+        let status = std::fs::read_to_string(path.join("status")).unwrap_or_default();
+        if !status.contains(&uid) {
+            continue;
+        }
+        for task in std::fs::read_dir(path.join("task")).into_iter().flatten().flatten() {
+            let state = task_state(&task.path().join("stat").display().to_string());
+            sleepers += u32::from(state == Some(b'D'));
+        }
+    }
+    sleepers
+}

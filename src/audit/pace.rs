@@ -1,0 +1,230 @@
+//! When to ask for the audit status, given that asking may put the asker to sleep for minutes.
+//!
+//! While the queue is over its limit the kernel answers and then lets the asker sleep for up to
+//! `backlog_wait_time`. Sleepers are woken one at a time, so most sleep to the end although the
+//! overflow is over. So there are few askers, and while they sleep questions are spaced out such that
+//! one is always awake. Pure: time comes from outside.
+
+use std::time::{Duration, Instant};
+
+/// Threads that may sleep at one time.
+pub const ASKERS: usize = 4;
+
+/// Between two questions while nothing sleeps.
+pub const QUICK: Duration = Duration::from_secs(1);
+
+/// An asker that takes longer has been put to sleep; an answer takes less than a millisecond.
+const SLEEPS: Duration = Duration::from_millis(250);
+
+/// The slowest clock of any kernel build: the wait time is in jiffies, and HZ is nowhere to be read.
+const SLOWEST_HZ: u32 = 100;
+
+/// How the questions go.
+#[derive(Debug)]
+pub struct Pace {
+    /// When each asker that has not come back was sent.
+    away: [Option<Instant>; ASKERS],
+    newest: Option<(usize, Instant)>,
+    /// The newest question was, or is, put to sleep.
+    slept: bool,
+    /// Something happened that may have ended the overflow.
+    hint: bool,
+    wait: Duration,
+    /// A sleeper could make the kernel panic.
+    panics: bool,
+}
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Send this asker.
+    Ask(usize),
+    /// Nothing yet.
+    Rest,
+}
+
+/// What the questions are like, for those who read the answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rhythm {
+    /// Askers that sleep.
+    pub sleeping: usize,
+    /// Time between two questions.
+    pub spacing: Duration,
+    /// No question is asked while an asker sleeps, for it could make the kernel panic.
+    pub panics: bool,
+}
+
+impl Pace {
+    /// Nothing asked yet. `inherited` askers of an exporter that ended still sleep: as many of ours
+    /// stay at home, but one.
+    pub fn new() -> Self {
+        Self {
+            away: [None; ASKERS],
+            newest: None,
+            slept: false,
+            hint: false,
+            wait: Duration::ZERO,
+            panics: false,
+        }
+    }
+
+    /// Takes in the wait time of the newest status, and after which time asleep the kernel panics.
+    pub fn learn(&mut self, wait_jiffies: u32, panics_after: Option<Duration>) {
+        self.wait = Duration::from_secs(u64::from(wait_jiffies.div_ceil(SLOWEST_HZ)));
+        self.panics = panics_after.is_some_and(|after| self.wait > after);
+    }
+
+    /// The overflow may be over: ask soon.
+    pub fn hint(&mut self) {
+        self.hint = true;
+    }
+
+    /// Asker `nth` is back.
+    pub fn back(&mut self, nth: usize, now: Instant) {
+        let Some(sent) = self.away[nth].take() else { return };
+        let slept = now.duration_since(sent) > SLEEPS;
+        if self.newest.is_some_and(|(newest, at)| newest == nth && at == sent) {
+            self.slept = slept;
+        }
+        // A sleeper that was woken early was woken because there is room again.
+        self.hint |= slept;
+    }
+
+    /// Whether an asker is to be sent now; it counts as sent.
+    pub fn turn(&mut self, now: Instant) -> Turn {
+        self.slept |= self.newest.is_some_and(|(newest, at)| {
+            self.away[newest] == Some(at) && now.duration_since(at) > SLEEPS
+        });
+        let due = self.newest.is_none_or(|(_, at)| now.duration_since(at) >= self.spacing());
+        let home = self.away.iter().position(Option::is_none);
+        let held = self.panics && self.away.iter().any(Option::is_some);
+        match home {
+            Some(nth) if due && !held => {
+                self.away[nth] = Some(now);
+                self.newest = Some((nth, now));
+                self.hint = false;
+                Turn::Ask(nth)
+            }
+            _ => Turn::Rest,
+        }
+    }
+
+    /// Whether the newest question was put to sleep.
+    pub fn slept(&self) -> bool {
+        self.slept
+    }
+
+    /// How it goes.
+    pub fn rhythm(&self, now: Instant) -> Rhythm {
+        let sleeping = |sent: &&Option<Instant>| {
+            sent.is_some_and(|sent: Instant| now.duration_since(sent) > SLEEPS)
+        };
+        Rhythm {
+            sleeping: self.away.iter().filter(sleeping).count(),
+            spacing: self.spacing(),
+            panics: self.panics && self.slept,
+        }
+    }
+
+    fn spacing(&self) -> Duration {
+        match self.slept && !self.hint {
+            // One that may make the kernel panic sleeps alone, and its whole time.
+            true if self.panics => self.wait.max(QUICK),
+            true => (self.wait / u32::try_from(ASKERS).unwrap_or(1)).max(QUICK),
+            false => QUICK,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: Duration = Duration::from_millis(100);
+
+    /// Plays a kernel that lets askers sleep `sleep` while `overflow` says so; returns when questions
+    /// were asked, in seconds, and the most that slept at one time.
+    fn play(
+        pace: &mut Pace,
+        sleep: Duration,
+        seconds: u64,
+        overflow: impl Fn(f64) -> bool,
+    ) -> (Vec<f64>, usize) {
+        let start = Instant::now();
+        let (mut asked, mut most) = (Vec::new(), 0);
+        let mut until = [None; ASKERS];
+        for step in 0..seconds * 10 {
+            let now = start + STEP * u32::try_from(step).unwrap();
+            let at = (now - start).as_secs_f64();
+            for (nth, wakes) in until.iter_mut().enumerate() {
+                if wakes.is_some_and(|wakes| wakes <= now) {
+                    *wakes = None;
+                    pace.back(nth, now);
+                }
+            }
+            if let Turn::Ask(nth) = pace.turn(now) {
+                asked.push(at);
+                until[nth] = Some(if overflow(at) { now + sleep } else { now });
+            }
+            most = most.max(pace.rhythm(now).sleeping);
+        }
+        (asked, most)
+    }
+
+    #[test]
+    fn once_a_second_while_nothing_sleeps() {
+        let (asked, most) = play(&mut Pace::new(), Duration::ZERO, 10, |_| false);
+        assert_eq!((asked.len(), most), (10, 0));
+    }
+
+    #[test]
+    fn an_overflow_never_finds_all_askers_asleep() {
+        // 60 s at HZ=100 or slower clocks than ours: assumed and real wait are the same.
+        for (jiffies, real) in [(200, 2.0), (600, 6.0), (6000, 60.0), (15000, 60.0)] {
+            let mut pace = Pace::new();
+            pace.learn(jiffies, None);
+            let real = Duration::from_secs_f64(real);
+            let (asked, most) = play(&mut pace, real, 600, |_| true);
+            let spacing = pace.spacing().as_secs_f64();
+            let widest = asked.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
+            assert!(widest <= spacing.max(1.0) + 0.2, "{jiffies}: {widest} over {spacing}");
+            assert!(most <= ASKERS);
+        }
+    }
+
+    #[test]
+    fn full_rate_returns_with_the_first_question_that_does_not_sleep() {
+        let mut pace = Pace::new();
+        pace.learn(6000, None);
+        let sleep = Duration::from_secs(60);
+        let (asked, _) = play(&mut pace, sleep, 60, |at| at < 20.0);
+        let after: Vec<_> = asked.iter().filter(|&&at| at >= 30.2).collect();
+        assert!(after.len() >= 28, "although older askers still sleep: {asked:?}");
+    }
+
+    #[test]
+    fn a_hint_brings_the_next_question_forward() {
+        let mut pace = Pace::new();
+        pace.learn(60_000, None);
+        let start = Instant::now();
+        assert_eq!(pace.turn(start), Turn::Ask(0));
+        let later = start + Duration::from_secs(5);
+        assert_eq!(pace.turn(later), Turn::Rest);
+        pace.hint();
+        assert_eq!(pace.turn(later), Turn::Ask(1));
+        assert_eq!(pace.turn(later + QUICK), Turn::Rest, "which sleeps as well");
+    }
+
+    #[test]
+    fn where_a_sleeper_makes_the_kernel_panic_one_at_most_sleeps() {
+        let mut pace = Pace::new();
+        pace.learn(60_000, Some(Duration::from_secs(120)));
+        let (asked, most) = play(&mut pace, Duration::from_secs(240), 230, |_| true);
+        assert_eq!((asked.len(), most), (1, 1));
+        assert!(pace.rhythm(Instant::now()).panics);
+        // A wait that is short enough does no harm.
+        let mut pace = Pace::new();
+        pace.learn(200, Some(Duration::from_secs(120)));
+        assert!(play(&mut pace, Duration::from_secs(2), 30, |_| true).0.len() > 20);
+    }
+}
