@@ -83,6 +83,13 @@ pub struct Args {
     #[arg(long = "no-collector.host", overrides_with = "host")]
     no_host: bool,
 
+    /// Enable the logs collector: log lines whose meaning is known (default)
+    #[arg(long = "collector.logs", overrides_with = "no_logs")]
+    logs: bool,
+    /// Disable the logs collector
+    #[arg(long = "no-collector.logs", overrides_with = "logs")]
+    no_logs: bool,
+
     /// Enable the process collector: what the exporter itself uses (default)
     #[arg(long = "collector.process", overrides_with = "no_process")]
     process: bool,
@@ -145,6 +152,7 @@ impl Args {
         !match collector {
             "users" => self.no_users,
             "audit" => self.no_audit,
+            "logs" => self.no_logs,
             "cgroups" => self.no_cgroups,
             "host" => self.no_host,
             "process" => self.no_process,

@@ -119,7 +119,54 @@ pub struct Audit {
     config: config::Audit,
 }
 
+/// What the pages show of the audit subsystem.
+#[derive(Clone, Default)]
+pub struct View(Shared);
+
+impl View {
+    /// Name and value of each fact; empty while there is no status.
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        let state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((status, at)) = state.status else { return Vec::new() };
+        let named = |names: [&str; 3], value: u32| {
+            let name = usize::try_from(value).ok().and_then(|value| names.get(value).copied());
+            name.map_or_else(|| value.to_string(), str::to_owned)
+        };
+        let optional = |value: Option<u32>, unit: &str| {
+            value.map_or_else(
+                || "unknown to this kernel".to_owned(),
+                |value| format!("{value}{unit}"),
+            )
+        };
+        let daemon = match status.pid {
+            0 => "none registered".to_owned(),
+            pid => format!("pid {pid}"),
+        };
+        vec![
+            ("auditing", named(["off", "on", "on, locked until reboot"], status.enabled)),
+            (
+                "when a record cannot be logged",
+                named(["silent", "printk", "panic"], status.failure),
+            ),
+            ("daemon", daemon),
+            ("backlog", format!("{} of {}", status.backlog, status.backlog_limit)),
+            ("lost records", status.lost.to_string()),
+            ("rate limit", status.rate_limit.to_string()),
+            ("backlog wait time", optional(status.backlog_wait_time, " jiffies")),
+            ("waited in all", optional(status.backlog_wait_time_actual, " jiffies")),
+            ("features", optional(status.feature_bitmap, "")),
+            ("rules", state.rules.as_ref().map_or_else(String::new, |rules| rules.0.to_string())),
+            ("age of this", format!("{:.1} s", at.elapsed().as_secs_f64())),
+        ]
+    }
+}
+
 impl Audit {
+    /// What the pages show.
+    pub fn view(&self) -> View {
+        View(Arc::clone(&self.shared))
+    }
+
     /// Listens to the helper on a thread.
     ///
     /// # Errors

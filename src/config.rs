@@ -1,7 +1,7 @@
 //! The one YAML file, and the validation of everything in it.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use serde::Deserialize;
@@ -23,6 +23,70 @@ pub struct Config {
     pub users: Users,
     /// The `audit` collector.
     pub audit: Audit,
+    /// The `logs` collector.
+    pub logs: Logs,
+}
+
+/// Which logs are followed, and what is looked for in them.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Logs {
+    /// What is followed; `None`: chosen for this host.
+    #[serde(deserialize_with = "sources")]
+    pub sources: Option<Vec<Source>>,
+    /// Patterns of signature files, added to the built-in catalogue.
+    pub signatures: Vec<String>,
+    /// Ids of signatures that are switched off.
+    pub disable: Vec<String>,
+}
+
+/// One source of log lines.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The label `source`.
+    pub name: String,
+    /// Paths of the files.
+    pub files: Vec<PathBuf>,
+    /// What a line looks like.
+    #[serde(default)]
+    pub format: Format,
+}
+
+/// What the lines of a source look like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// With a syslog header, traditional or ISO 8601, told apart line by line.
+    #[default]
+    Syslog,
+    /// Without a header: the whole line is the message.
+    Plain,
+}
+
+/// Most sources; each has a thread.
+const MAX_SOURCES: usize = 50;
+
+fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Source>>, D::Error> {
+    let sources = Option::<Vec<Source>>::deserialize(deserializer)?;
+    let list = sources.as_deref().unwrap_or_default();
+    if list.len() > MAX_SOURCES {
+        return Err(D::Error::custom(format!("at most {MAX_SOURCES} sources")));
+    }
+    for (nth, source) in list.iter().enumerate() {
+        let refuse = |why: &str| Err(D::Error::custom(format!("source '{}': {why}", source.name)));
+        if source.name.is_empty() || list[..nth].iter().any(|other| other.name == source.name) {
+            return refuse("give each source a name of its own");
+        }
+        if source.files.is_empty() || source.files.iter().any(|file| !file.is_absolute()) {
+            return refuse("files needs absolute paths");
+        }
+        let pattern = |file: &PathBuf| file.as_os_str().as_encoded_bytes().contains(&b'*');
+        if source.files.iter().any(pattern) {
+            return refuse("patterns are not followed yet; name each file");
+        }
+    }
+    Ok(sources)
 }
 
 /// What is expected of the audit subsystem, so that rules can ask for it.
@@ -97,6 +161,23 @@ impl<'de> Deserialize<'de> for Pattern {
 #[derive(Debug)]
 pub struct Error(String);
 
+impl Error {
+    /// An error that is already one line.
+    pub fn new(line: String) -> Self {
+        Self(line)
+    }
+
+    /// What is wrong with a YAML document called `name`.
+    pub fn of_yaml(name: &str, error: &serde_saphyr::Error) -> Self {
+        let place = error
+            .location()
+            .map_or_else(String::new, |at| format!(":{}:{}", at.line(), at.column()));
+        let message = error.to_string();
+        let message = message.lines().next().unwrap_or("not valid");
+        Self(format!("{name}{place}: {message}"))
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -112,7 +193,9 @@ impl Config {
     /// The first mistake found.
     pub fn load(args: &Args) -> Result<Self, Error> {
         let mut config = match &args.config_file {
-            Some(path) => Self::parse(&read(path)?, &path.display().to_string())?,
+            Some(path) => {
+                Self::parse(&read_file("--config.file", path)?, &path.display().to_string())?
+            }
             None => Self::parse(DEFAULT, "built-in configuration")?,
         };
         for (flag, text, pattern) in [
@@ -130,25 +213,17 @@ impl Config {
     pub fn parse(yaml: &str, name: &str) -> Result<Self, Error> {
         let options = serde_saphyr::options! { with_snippet: false };
         // `Option`: a file of comments alone is the null document.
-        match serde_saphyr::from_str_with_options::<Option<Self>>(yaml, options) {
-            Ok(config) => Ok(config.unwrap_or_default()),
-            Err(error) => {
-                let place = error
-                    .location()
-                    .map_or_else(String::new, |at| format!(":{}:{}", at.line(), at.column()));
-                let message = error.to_string();
-                let message = message.lines().next().unwrap_or("not valid");
-                Err(Error(format!("{name}{place}: {message}")))
-            }
-        }
+        serde_saphyr::from_str_with_options::<Option<Self>>(yaml, options)
+            .map(Option::unwrap_or_default)
+            .map_err(|error| Error::of_yaml(name, &error))
     }
 }
 
-fn read(path: &Path) -> Result<String, Error> {
+/// Reads a YAML file; `what` is what errors call it.
+pub fn read_file(what: &str, path: &Path) -> Result<String, Error> {
     use std::io::Read as _;
-    let refuse = |why: &dyn fmt::Display| {
-        Error(format!("cannot read --config.file {}: {why}", path.display()))
-    };
+    let refuse =
+        |why: &dyn fmt::Display| Error(format!("cannot read {what} {}: {why}", path.display()));
     let mut text = String::new();
     // Looked at before it is opened: opening a FIFO waits for its writer.
     if !std::fs::metadata(path).map_err(|error| refuse(&error))?.is_file() {

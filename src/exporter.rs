@@ -3,9 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use crate::args::Args;
-use crate::audit::Audit;
+use crate::audit::{self, Audit};
 use crate::collector::{self, BOUND, Collector, Runner, Shown};
 use crate::config::Config;
+use crate::logs::signature::Signature;
+use crate::logs::{self, Logs};
 use crate::metrics::{Desc, Metrics};
 use crate::process::OwnProcess;
 use crate::users::cgroups::Cgroups;
@@ -22,6 +24,10 @@ pub struct Exporter {
     runners: Vec<Runner>,
     /// The users of the last collection; empty while that collector is off.
     pub users: Latest,
+    /// The audit status; empty while that collector is off.
+    pub audit: audit::View,
+    /// The log counters; `None` while that collector is off.
+    pub logs: Option<logs::View>,
     /// Where the metrics are served.
     pub telemetry_path: String,
     /// When the exporter was started.
@@ -61,21 +67,36 @@ impl Selection {
 }
 
 impl Exporter {
-    /// Builds and starts the collectors that are on; `helper` is there when `audit` is.
+    /// Builds and starts the collectors that are on; `helper` is there when `audit` is,
+    /// and `signatures` when `logs` is.
     ///
     /// # Errors
     /// When a thread cannot be created.
-    pub fn start(args: &Args, config: Config, helper: Option<Helper>) -> std::io::Result<Self> {
+    pub fn start(
+        args: &Args,
+        config: Config,
+        helper: Option<Helper>,
+        signatures: Option<Vec<Signature>>,
+    ) -> std::io::Result<Self> {
         let mut collectors: Vec<Box<dyn Collector>> = Vec::new();
-        let mut latest = Latest::default();
+        let (mut latest, mut audit_view, mut logs_view) =
+            (Latest::default(), audit::View::default(), None);
         if let Some(helper) = helper {
-            collectors.push(Box::new(Audit::start(helper, args.procfs.clone(), config.audit)?));
+            let audit = Audit::start(helper, args.procfs.clone(), config.audit)?;
+            audit_view = audit.view();
+            collectors.push(Box::new(audit));
         }
         if args.enabled("cgroups") {
             collectors.push(Box::new(Cgroups::new(&args.sysfs)));
         }
         if args.enabled("host") {
             collectors.push(Box::new(Host::new(&args.procfs)));
+        }
+        if let Some(signatures) = signatures {
+            let sources = config.logs.sources.unwrap_or_else(|| logs::choose(&args.rootfs));
+            let logs = Logs::start(signatures, sources)?;
+            logs_view = Some(logs.view());
+            collectors.push(Box::new(logs));
         }
         if args.enabled("process") {
             collectors.push(Box::new(OwnProcess));
@@ -88,6 +109,8 @@ impl Exporter {
         Ok(Self {
             runners: collectors.into_iter().map(Runner::start).collect::<Result<_, _>>()?,
             users: latest,
+            audit: audit_view,
+            logs: logs_view,
             telemetry_path: args.telemetry_path.clone(),
             started: SystemTime::now(),
         })

@@ -9,10 +9,12 @@
 //!   door is the collector `users`; `cgroups` and `host` live there too. [`process`] is the exporter's
 //!   own use.
 //! * [`audit`] is the room of the audit subsystem: a helper process asks, a collector shows.
+//! * [`logs`] is the room of the log lines: followed, matched, counted.
 //! * [`http`] answers: metrics, pages, health.
 //! * [`sys`] touches the kernel. Everything else parses bytes.
 //!
-//! Threads: one runs hyper on tokio, one each collector, one asks for names, one listens to the audit
+//! Threads: one runs hyper on tokio, one each collector, one each log source,
+//! one asks for names, one listens to the audit
 //! helper, one writes the log. All
 //! are made before the first request; afterwards nothing is created, so that the exporter goes on when
 //! the host or its own user is out of processes.
@@ -24,6 +26,7 @@ pub mod config;
 pub mod exporter;
 pub mod http;
 pub mod logging;
+pub mod logs;
 pub mod metrics;
 pub mod peak;
 pub mod process;
@@ -31,4 +34,4 @@ pub mod sys;
 pub mod users;
 
 /// Every collector, by the name that flags, `collect[]` and the `collector` label have.
-pub const COLLECTORS: [&str; 5] = ["audit", "cgroups", "host", "process", "users"];
+pub const COLLECTORS: [&str; 6] = ["audit", "cgroups", "host", "logs", "process", "users"];

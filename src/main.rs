@@ -8,6 +8,7 @@ use telltale_exporter::args::{Args, Stop};
 use telltale_exporter::audit::helper;
 use telltale_exporter::config::Config;
 use telltale_exporter::exporter::Exporter;
+use telltale_exporter::logs::catalog;
 use telltale_exporter::{http, logging};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -40,6 +41,11 @@ fn run() -> Result<(), String> {
         Err(Stop::Usage(line)) => return Err(line),
     };
     let config = Config::load(&args).map_err(|error| error.to_string())?;
+    let signatures = args.enabled("logs").then(|| {
+        catalog::load(&config.logs.signatures, &config.logs.disable)
+            .map_err(|error| error.to_string())
+    });
+    let signatures = signatures.transpose()?;
     // Before there is a socket or a thread that it could inherit.
     let helper = args.enabled("audit").then(helper::spawn).transpose();
     let helper = helper.map_err(|error| format!("cannot start the audit helper: {error}"))?;
@@ -47,7 +53,7 @@ fn run() -> Result<(), String> {
     // From here on everything is logged, and every thread is made before the first request.
     let log = logging::start(args.log_level, args.log_format);
     let cannot_start = |error: std::io::Error| format!("cannot start: {error}");
-    let exporter = Exporter::start(&args, config, helper).map_err(cannot_start)?;
+    let exporter = Exporter::start(&args, config, helper, signatures).map_err(cannot_start)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(cannot_start)?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot_start)?;

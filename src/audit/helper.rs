@@ -239,8 +239,8 @@ impl Helper {
     }
 
     fn ask(&mut self, nth: usize, now: Instant) {
-        // Rules only while nothing sleeps, and in place of a status: they are asked for seldom.
-        let rules = now >= self.rules_due && !self.pace.slept();
+        // Rules only while nothing sleeps, and in place of a status, but never of the first.
+        let rules = self.sequence > 0 && now >= self.rules_due && !self.pace.slept();
         let kind = if rules { netlink::LIST_RULES } else { netlink::GET };
         if rules {
             self.rules_due = now + RULES_EVERY;

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use crate::COLLECTORS;
 use crate::args::VERSION;
+use crate::audit;
 use crate::collector::Shown;
 use crate::exporter::Exporter;
+use crate::logs;
+use crate::logs::signature::Verdict;
 use crate::users::limits::Limit;
 use crate::users::report::{Report, Row};
 
@@ -56,6 +59,12 @@ pub fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
     let mut tables = vec![collectors(shown)];
     if shown.iter().any(|collector| collector.name == "users") {
         tables.push(users(&exporter.users.get()));
+    }
+    if shown.iter().any(|collector| collector.name == "audit") {
+        tables.push(audit(&exporter.audit));
+    }
+    if let Some(logs) = &exporter.logs {
+        tables.extend(log_tables(logs));
     }
     let notes = shown
         .iter()
@@ -141,6 +150,71 @@ fn users(report: &Report) -> Table {
         rows: rows.collect(),
         empty: "no users yet: the collector has not answered",
     }
+}
+
+fn audit(view: &audit::View) -> Table {
+    let facts = view.facts().into_iter();
+    Table {
+        title: "Audit",
+        heads: vec!["what", "now"],
+        rows: facts
+            .map(|(what, now)| Line { mark: Mark::Plain, cells: vec![what.to_owned(), now] })
+            .collect(),
+        empty: "the kernel has told nothing; why stands above",
+    }
+}
+
+/// The sources, and the signatures that have matched, those that ask to act first.
+fn log_tables(view: &logs::View) -> [Table; 2] {
+    let published = view.sources();
+    let sources = published.iter().map(|(name, source)| {
+        let files: Vec<_> = source.files.keys().map(|path| path.display().to_string()).collect();
+        let errors: Vec<_> =
+            source.files.values().filter_map(|state| state.clone().err()).collect();
+        let (mark, state) = match &errors[..] {
+            [] => (Mark::Plain, "ok".to_owned()),
+            _ => (Mark::Act, errors.join(", ")),
+        };
+        let count = source.counts.lines.to_string();
+        let unknown = source.counts.unmatched.to_string();
+        Line { mark, cells: vec![(*name).to_owned(), files.join(" "), state, count, unknown] }
+    });
+    let sources = Table {
+        title: "Log sources",
+        heads: vec!["source", "files", "state", "lines", "unknown"],
+        rows: sources.collect(),
+        empty: logs::ONLY_JOURNAL,
+    };
+    let mut matched: Vec<_> = view
+        .signatures(&published)
+        .filter_map(|(signature, matched)| Some((signature, matched?.count)))
+        .collect();
+    matched.sort_by_key(|(signature, count)| {
+        (signature.verdict as u8, signature.severity as u8, std::cmp::Reverse(*count))
+    });
+    let matched = matched.into_iter().map(|(signature, count)| {
+        let mark = match signature.verdict {
+            Verdict::Act => Mark::Act,
+            Verdict::Watch => Mark::Watch,
+            Verdict::Harmless => Mark::Plain,
+        };
+        let cells = vec![
+            signature.verdict.label().to_owned(),
+            signature.severity.label().to_owned(),
+            count.to_string(),
+            signature.id.value.clone(),
+            signature.title.clone(),
+            signature.advice.clone(),
+        ];
+        Line { mark, cells }
+    });
+    let matched = Table {
+        title: "Log lines of a known meaning",
+        heads: vec!["verdict", "severity", "count", "signature", "what", "what to do"],
+        rows: matched.collect(),
+        empty: "none since start",
+    };
+    [sources, matched]
 }
 
 fn verdict(row: &Row) -> String {

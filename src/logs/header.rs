@@ -1,0 +1,251 @@
+//! Syslog headers: who wrote a line. Both forms that rsyslog writes to files, told apart line by line.
+//!
+//! `Nov 20 05:08:30 host sshd[24628]: text` (traditional, RFC 3164) and
+//! `2026-11-20T05:13:11.573002+00:00 host sshd[458]: text` (ISO 8601), each perhaps after `<PRI>`.
+
+/// A line taken apart; everything is bytes of the line itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// Facility times 8 plus severity, where the line has it.
+    pub priority: Option<u8>,
+    /// Host name; empty where the line has no header.
+    pub host: &'a [u8],
+    /// Syslog identifier of the program, such as `sshd` or `kernel`; `None` where there is no header.
+    pub program: Option<&'a [u8]>,
+    /// Process number.
+    pub pid: Option<u32>,
+    /// What it says; the whole line where there is no header.
+    pub message: &'a [u8],
+    /// How often: `message repeated N times: [ … ]` stands for N.
+    pub times: u64,
+}
+
+const MONTHS: [&[u8; 3]; 12] = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+];
+
+/// Takes a line apart; one without a header comes back whole.
+pub fn parse(line: &[u8]) -> Line<'_> {
+    let (priority, rest) = priority(line);
+    let Some((host, rest)) = after_time(rest).and_then(|rest| word(rest.trim_ascii_start())) else {
+        return Line { priority, host: b"", program: None, pid: None, message: rest, times: 1 };
+    };
+    let (program, pid, message) = tag(rest);
+    let message = if program == Some(b"kernel") { without_uptime(message) } else { message };
+    let (times, message) = repeated(message);
+    Line { priority, host, program, pid, message, times }
+}
+
+/// `<34>` at the start.
+fn priority(line: &[u8]) -> (Option<u8>, &[u8]) {
+    let parsed = line.strip_prefix(b"<").and_then(|rest| {
+        let end = rest.iter().take(4).position(|&byte| byte == b'>')?;
+        let priority: u8 = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
+        // 23 facilities of 8 severities.
+        (priority < 192).then_some((Some(priority), &rest[end + 1..]))
+    });
+    parsed.unwrap_or((None, line))
+}
+
+/// What follows the time and one space.
+fn after_time(line: &[u8]) -> Option<&[u8]> {
+    let length = if is_traditional(line) { 15 } else { iso_length(line)? };
+    line.get(length..)?.strip_prefix(b" ")
+}
+
+/// `Nov 20 05:08:30`, with a space before a day of one digit.
+fn is_traditional(line: &[u8]) -> bool {
+    line.len() > 15
+        && MONTHS.iter().any(|month| line.starts_with(&month[..]))
+        && matches(&line[3..15], b" _0 00:00:00")
+}
+
+/// `2026-11-20T05:13:11`, a fraction, and `Z` or an offset from UTC.
+fn iso_length(line: &[u8]) -> Option<usize> {
+    if !line.get(..19).is_some_and(|time| matches(time, b"0000-00-00T00:00:00")) {
+        return None;
+    }
+    let mut at = 19;
+    if line.get(at) == Some(&b'.') {
+        at += 1 + line[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    }
+    match line.get(at)? {
+        b'Z' => Some(at + 1),
+        b'+' | b'-' => matches(line.get(at + 1..at + 6)?, b"00:00").then_some(at + 6),
+        _ => None,
+    }
+}
+
+/// Compares with a pattern in which `0` is a digit, `_` a digit or a space, the rest itself.
+fn matches(bytes: &[u8], pattern: &[u8]) -> bool {
+    bytes.len() == pattern.len()
+        && bytes.iter().zip(pattern).all(|(byte, pattern)| match pattern {
+            b'0' => byte.is_ascii_digit(),
+            b'_' => byte.is_ascii_digit() || *byte == b' ',
+            _ => byte == pattern,
+        })
+}
+
+/// The bytes up to the next space, and what follows it.
+fn word(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = line.iter().position(|&byte| byte == b' ')?;
+    Some((&line[..end], &line[end + 1..]))
+}
+
+/// `program[pid]: text`; a tag ends with a colon, a bracket or a space.
+fn tag(line: &[u8]) -> (Option<&[u8]>, Option<u32>, &[u8]) {
+    let ends = |byte: &u8| matches!(byte, b':' | b'[' | b' ');
+    let Some(end) = line.iter().position(ends).filter(|&end| end > 0) else {
+        return (None, None, line);
+    };
+    let (program, mut rest) = (&line[..end], &line[end..]);
+    let mut pid = None;
+    if let Some(inside) = rest.strip_prefix(b"[")
+        && let Some(close) = inside.iter().position(|&byte| byte == b']')
+    {
+        pid = std::str::from_utf8(&inside[..close]).ok().and_then(|pid| pid.parse().ok());
+        rest = &inside[close + 1..];
+    }
+    let Some(message) = rest.strip_prefix(b":") else {
+        // Without a colon it is text whose first word is no tag.
+        return (None, None, line);
+    };
+    (Some(program), pid, message.strip_prefix(b" ").unwrap_or(message))
+}
+
+/// The kernel's `[ 1237.492680] ` in front, where printk.time is on.
+fn without_uptime(message: &[u8]) -> &[u8] {
+    let stripped = message.strip_prefix(b"[").and_then(|rest| {
+        let end = rest.iter().position(|&byte| byte == b']')?;
+        let number = rest[..end].trim_ascii_start();
+        let uptime = !number.is_empty()
+            && number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
+            && number.contains(&b'.');
+        if uptime { rest[end + 1..].strip_prefix(b" ") } else { None }
+    });
+    stripped.unwrap_or(message)
+}
+
+/// rsyslog's `message repeated 3 times: [ text]`.
+fn repeated(message: &[u8]) -> (u64, &[u8]) {
+    let parsed = message.strip_prefix(b"message repeated ").and_then(|rest| {
+        let (times, rest) = word(rest)?;
+        let times = std::str::from_utf8(times).ok()?.parse().ok().filter(|&times| times > 0)?;
+        let text = rest.strip_prefix(b"times: [")?.strip_suffix(b"]")?;
+        Some((times, text.strip_prefix(b" ").unwrap_or(text)))
+    });
+    parsed.unwrap_or((1, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parts(line: &str) -> (Option<&str>, Option<u32>, &str, &str) {
+        let parsed = parse(line.as_bytes());
+        let text = |bytes| std::str::from_utf8(bytes).unwrap();
+        (parsed.program.map(text), parsed.pid, text(parsed.host), text(parsed.message))
+    }
+
+    #[test]
+    fn both_forms() {
+        for time in [
+            "Aug  4 07:33:02",
+            "Nov 20 05:08:30",
+            "2026-11-20T05:13:11.573002+00:00",
+            "2026-11-20T05:13:11Z",
+        ] {
+            let line = format!("{time} ht-web04 sshd[14492]: fatal: setresuid 500: x");
+            let expected = (Some("sshd"), Some(14492), "ht-web04", "fatal: setresuid 500: x");
+            assert_eq!(parts(&line), expected, "{time}");
+            assert_eq!(parse(format!("<86>{line}").as_bytes()).priority, Some(86));
+            assert_eq!(parts(&format!("<86>{line}")), expected, "{time}");
+        }
+    }
+
+    #[test]
+    fn tags_of_all_kinds() {
+        let of = |rest: &str| {
+            let line = format!("Nov 20 05:08:30 web04 {rest}");
+            let (program, pid, _, message) = parts(&line);
+            (program.map(str::to_owned), pid, message.to_owned())
+        };
+        let is =
+            |program: &str, pid, message: &str| (Some(program.to_owned()), pid, message.to_owned());
+        assert_eq!(of("kernel: [ 1237.492680] audit: x"), is("kernel", None, "audit: x"));
+        assert_eq!(of("kernel: [drm:f [m]] x"), is("kernel", None, "[drm:f [m]] x"));
+        assert_eq!(of("CRON[7]: (root) CMD (x)"), is("CRON", Some(7), "(root) CMD (x)"));
+        assert_eq!(of("rsyslogd: x"), is("rsyslogd", None, "x"));
+        assert_eq!(of("postfix/smtpd[9]: x"), is("postfix/smtpd", Some(9), "x"));
+        assert_eq!(of("-- MARK --"), (None, None, "-- MARK --".to_owned()));
+        assert_eq!(of("a:"), is("a", None, ""));
+        assert_eq!(of(": x"), (None, None, ": x".to_owned()));
+    }
+
+    #[test]
+    fn lines_without_a_header_come_back_whole() {
+        for line in
+            ["", "x", "-bash: fork: retry: x", "Nov 20 05:08:30", "Nov 99:99", "2026-11-20 x y: z"]
+        {
+            assert_eq!(parts(line), (None, None, "", line));
+        }
+    }
+
+    #[test]
+    fn repeated_messages_count_as_many() {
+        let of = |message: &str| {
+            let line = format!("Nov 20 05:08:30 web04 sshd[7]: {message}");
+            let parsed = parse(line.as_bytes());
+            (parsed.times, String::from_utf8(parsed.message.to_vec()).unwrap())
+        };
+        assert_eq!(of("message repeated 3 times: [ Failed x]"), (3, "Failed x".to_owned()));
+        for other in [
+            "message repeated x times: [ y]",
+            "message repeated 0 times: [ y]",
+            "message repeated 3",
+        ] {
+            assert_eq!(of(other), (1, other.to_owned()));
+        }
+    }
+
+    #[test]
+    fn every_line_of_the_recordings_has_a_program() {
+        let lines = include_bytes!("../../tests/fixtures/auth_traditional.log")
+            .split(|&byte| byte == b'\n')
+            .chain(
+                include_bytes!("../../tests/fixtures/auth_iso8601.log")
+                    .split(|&byte| byte == b'\n'),
+            )
+            .filter(|line| !line.is_empty());
+        let mut count = 0;
+        for line in lines {
+            assert!(parse(line).program.is_some(), "{}", String::from_utf8_lossy(line));
+            count += 1;
+        }
+        assert!(count > 100);
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_survived(line in proptest::collection::vec(any::<u8>(), 0..120)) {
+            parse(&line);
+            let header = b"<13>Nov 20 05:08:30 h ";
+            let with_header = [&header[..], &line].concat();
+            let message = parse(&with_header).message;
+            prop_assert!(line.ends_with(message) || message.len() < line.len());
+        }
+
+        #[test]
+        fn what_was_put_together_is_taken_apart(
+            program in "[a-zA-Z0-9_./-]{1,20}",
+            pid in proptest::option::of(any::<u32>()),
+            message in "[^\\[\n][ -~]{0,40}",
+        ) {
+            prop_assume!(!message.starts_with("message repeated"));
+            let pid_text = pid.map_or_else(String::new, |pid| format!("[{pid}]"));
+            let line = format!("2026-11-20T05:13:11+01:00 host {program}{pid_text}: {message}");
+            prop_assert_eq!(parts(&line), (Some(&*program), pid, "host", &*message));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Which signatures a line is counted for. Correct before fast: program first, then each pattern.
+
+use std::collections::HashMap;
+
+use regex::bytes::Captures;
+
+use super::header::{self, Line};
+use super::signature::Signature;
+
+/// The signatures that are on, found by program.
+pub struct Matcher {
+    signatures: Vec<Signature>,
+    /// Positions of the signatures that a program meets: its own and the unscoped, in order.
+    by_program: HashMap<Vec<u8>, Vec<usize>>,
+    unscoped: Vec<usize>,
+    all: Vec<usize>,
+}
+
+/// One match of a line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Match<'m, 'l> {
+    /// Position of the signature among [`Matcher::signatures`].
+    pub signature: usize,
+    /// How many events the line stands for.
+    pub count: u64,
+    /// Values of the named captures.
+    pub captures: Vec<(&'m str, &'l [u8])>,
+}
+
+impl Matcher {
+    /// Indexes the signatures.
+    pub fn new(signatures: Vec<Signature>) -> Self {
+        let mut by_program: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+        for program in signatures.iter().flat_map(|signature| &signature.programs) {
+            by_program.entry(program.clone().into_bytes()).or_default();
+        }
+        let mut unscoped = Vec::new();
+        for (nth, signature) in signatures.iter().enumerate() {
+            if signature.programs.is_empty() {
+                unscoped.push(nth);
+                by_program.values_mut().for_each(|list| list.push(nth));
+            }
+            for program in &signature.programs {
+                if let Some(list) = by_program.get_mut(program.as_bytes())
+                    && list.last() != Some(&nth)
+                {
+                    list.push(nth);
+                }
+            }
+        }
+        let all = (0..signatures.len()).collect();
+        Self { signatures, by_program, unscoped, all }
+    }
+
+    /// The signatures, in the order of the catalogue.
+    pub fn signatures(&self) -> &[Signature] {
+        &self.signatures
+    }
+
+    /// Everything that a line is counted for. A line that does not say who wrote it meets every
+    /// signature.
+    pub fn matches<'l>(&self, line: &Line<'l>) -> Vec<Match<'_, 'l>> {
+        let candidates = match line.program {
+            None => &self.all,
+            Some(program) => self.by_program.get(program).unwrap_or(&self.unscoped),
+        };
+        candidates
+            .iter()
+            .filter_map(|&nth| {
+                let signature = &self.signatures[nth];
+                let captures = captures(signature, line.message)?;
+                Some(Match {
+                    signature: nth,
+                    count: count(signature, &captures).saturating_mul(line.times),
+                    captures: named(signature, &captures),
+                })
+            })
+            .collect()
+    }
+}
+
+/// Whether this signature alone would count the line.
+pub fn hit(signature: &Signature, line: &[u8]) -> bool {
+    let line = header::parse(line);
+    let scoped = |program: &[u8]| {
+        signature.programs.is_empty() || signature.programs.iter().any(|p| p.as_bytes() == program)
+    };
+    line.program.is_none_or(scoped) && captures(signature, line.message).is_some()
+}
+
+/// The first wording that matches.
+fn captures<'l>(signature: &Signature, message: &'l [u8]) -> Option<Captures<'l>> {
+    signature.pattern.0.iter().find_map(|wording| wording.captures(message))
+}
+
+/// What the `count` group says; a line whose number is none counts once.
+fn count(signature: &Signature, captures: &Captures<'_>) -> u64 {
+    let said = signature.count.as_ref().and_then(|group| captures.name(group));
+    said.and_then(|number| std::str::from_utf8(number.as_bytes()).ok()?.parse().ok()).unwrap_or(1)
+}
+
+fn named<'m, 'l>(signature: &'m Signature, captures: &Captures<'l>) -> Vec<(&'m str, &'l [u8])> {
+    let value = |name: &'m String| captures.name(name).map(|group| (&**name, group.as_bytes()));
+    signature.captures.iter().filter_map(value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn signatures() -> Vec<Signature> {
+        let yaml = "
+- {id: own, title: t, programs: [app], pattern: 'lost (?P<n>\\d+) (?P<who>\\S+)', severity: info,
+   verdict: watch, count: n, captures: [who]}
+- {id: any, title: t, pattern: ['lost', 'gone'], severity: info, verdict: watch}
+- {id: other, title: t, programs: [db, app, app], pattern: 'gone', severity: info, verdict: watch}
+";
+        serde_saphyr::from_str(yaml).unwrap()
+    }
+
+    fn found(line: &str) -> Vec<(usize, u64)> {
+        let matcher = Matcher::new(signatures());
+        let found = matcher.matches(&header::parse(line.as_bytes()));
+        found.iter().map(|found| (found.signature, found.count)).collect()
+    }
+
+    #[test]
+    fn program_first_then_pattern() {
+        let line = |rest: &str| format!("Nov 20 05:08:31 h {rest}");
+        assert_eq!(found(&line("app[1]: lost 153 x")), [(0, 153), (1, 1)]);
+        assert_eq!(found(&line("db: lost 153 x")), [(1, 1)]);
+        assert_eq!(found(&line("app: gone")), [(1, 1), (2, 1)]);
+        assert_eq!(found(&line("stranger: gone")), [(1, 1)]);
+        assert_eq!(found("lost 7 x, gone"), [(0, 7), (1, 1), (2, 1)], "nobody knows whose it is");
+        assert_eq!(found(&line("app: fine")), []);
+    }
+
+    #[test]
+    fn repeats_and_counts_multiply_and_nonsense_counts_once() {
+        let line = "Nov 20 05:08:31 h app: message repeated 3 times: [ lost 10 x]";
+        assert_eq!(found(line), [(0, 30), (1, 3)]);
+        let huge = "Nov 20 05:08:31 h app: lost 99999999999999999999 x";
+        assert_eq!(found(huge), [(0, 1), (1, 1)]);
+    }
+
+    proptest! {
+        /// Against every signature asked by itself.
+        #[test]
+        fn the_index_loses_nothing(
+            program in prop_oneof![Just("app"), Just("db"), Just("x")],
+            message in "(lost|gone|ok| |[0-9]|[a-z]){0,8}",
+        ) {
+            let line = format!("Nov 20 05:08:31 h {program}: {message}");
+            let alone: Vec<_> = signatures().iter().enumerate()
+                .filter(|(_, signature)| hit(signature, line.as_bytes())).map(|(nth, _)| nth).collect();
+            let indexed: Vec<_> = found(&line).iter().map(|found| found.0).collect();
+            prop_assert_eq!(indexed, alone);
+        }
+    }
+}
