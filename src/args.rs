@@ -190,7 +190,11 @@ fn one_line(error: &clap::Error) -> String {
 fn telemetry_path(text: &str) -> Result<String, String> {
     match text {
         "/" | "/-/healthy" | "/-/ready" => Err("that path is taken by another page".to_owned()),
-        _ if text.starts_with('/') && !text.contains(['?', '#', ' ']) => Ok(text.to_owned()),
+        _ if text.starts_with('/')
+            && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%".contains(&byte)) =>
+        {
+            Ok(text.to_owned())
+        }
         _ => Err("give a path like /metrics".to_owned()),
     }
 }

@@ -174,6 +174,9 @@ impl Error {
             .map_or_else(String::new, |at| format!(":{}:{}", at.line(), at.column()));
         let message = error.to_string();
         let message = message.lines().next().unwrap_or("not valid");
+        // The place is said already, and what its options could do is for programmers.
+        let message = message.split(" at line ").next().unwrap_or(message);
+        let message = message.split("; set ").next().unwrap_or(message);
         Self(format!("{name}{place}: {message}"))
     }
 }
@@ -192,6 +195,7 @@ impl Config {
     /// # Errors
     /// The first mistake found.
     pub fn load(args: &Args) -> Result<Self, Error> {
+        check_paths(args)?;
         let mut config = match &args.config_file {
             Some(path) => {
                 Self::parse(&read_file("--config.file", path)?, &path.display().to_string())?
@@ -217,6 +221,23 @@ impl Config {
             .map(Option::unwrap_or_default)
             .map_err(|error| Error::of_yaml(name, &error))
     }
+}
+
+/// Refuses mount points that are none, rather than show a host without users.
+fn check_paths(args: &Args) -> Result<(), Error> {
+    for (flag, path, must_have) in [
+        ("--path.procfs", &args.procfs, "loadavg"),
+        ("--path.sysfs", &args.sysfs, ""),
+        ("--path.rootfs", &args.rootfs, ""),
+    ] {
+        if let Err(error) = std::fs::metadata(path.join(must_have)) {
+            let (path, what) = (path.display(), flag.trim_start_matches("--path."));
+            return Err(Error(format!(
+                "{flag} {path}: no {what} is there ({error}); mount it, or correct the flag"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a YAML file; `what` is what errors call it.

@@ -3,9 +3,12 @@
 pub mod pages;
 pub mod routes;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,13 +17,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::args::Listen;
 use crate::exporter::Exporter;
 
-/// Connections at one time; a further one waits in the kernel's queue.
-const MAX_CONNECTIONS: u32 = 256;
+/// Connections at one time. A further one takes the place of the oldest that has no request under way,
+/// so that silent or slow clients, however many, do not keep others out.
+const MAX_CONNECTIONS: usize = 256;
 
 /// How long a connection may take to send a request, also when it is kept open between two. Not a
 /// usual scrape interval, so that a scrape seldom meets the end.
@@ -44,6 +48,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// One line that names the address and what to do.
 pub fn bind(listen: &[Listen]) -> Result<Vec<TcpListener>, String> {
+    for (nth, address) in listen.iter().enumerate() {
+        if listen[..nth].contains(address) && address.candidates.iter().all(|a| a.port() != 0) {
+            return Err(format!("--web.listen-address {} is given twice", address.text));
+        }
+    }
     listen.iter().map(bind_one).collect()
 }
 
@@ -98,7 +107,7 @@ pub async fn serve(
     exporter: Arc<Exporter>,
     stop: impl Future<Output = &'static str>,
 ) -> io::Result<()> {
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
+    let connections = Arc::new(Connections::default());
     let (stopping, _) = watch::channel(false);
     let mut acceptors = Vec::new();
     for listener in listeners {
@@ -120,28 +129,92 @@ pub async fn serve(
         acceptor.abort();
     }
     stopping.send_replace(true);
-    // Each connection holds one permit: all of them free means that none is left.
-    if tokio::time::timeout(DRAIN, connections.acquire_many(MAX_CONNECTIONS)).await.is_err() {
+    if tokio::time::timeout(DRAIN, connections.none_left()).await.is_err() {
         tracing::info!("requests that took too long were cut off");
     }
     Ok(())
 }
 
+/// The open connections, oldest first.
+#[derive(Default)]
+struct Connections {
+    open: Mutex<BTreeMap<u64, Arc<Connection>>>,
+    next: AtomicU64,
+    one_less: Notify,
+}
+
+/// What others may know of a connection, and do to it.
+struct Connection {
+    /// Requests under way: 0 or 1, for HTTP/1 answers in turn.
+    busy: AtomicBool,
+    last_request: Mutex<Instant>,
+    end: Notify,
+}
+
+impl Connections {
+    /// Enters a new connection, and ends the oldest without a request where there are too many; `None`
+    /// where every one has a request under way.
+    fn enter(&self) -> Option<(u64, Arc<Connection>)> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.len() >= MAX_CONNECTIONS {
+            let idle = |(_, other): &(&u64, &Arc<Connection>)| !other.busy.load(Relaxed);
+            let oldest = open.iter().find(idle).map(|(&id, _)| id)?;
+            if let Some(other) = open.remove(&oldest) {
+                other.end.notify_one();
+            }
+        }
+        let id = self.next.fetch_add(1, Relaxed);
+        let connection = Arc::new(Connection {
+            busy: AtomicBool::new(false),
+            last_request: Mutex::new(Instant::now()),
+            end: Notify::new(),
+        });
+        open.insert(id, Arc::clone(&connection));
+        Some((id, connection))
+    }
+
+    fn leave(&self, id: u64) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.one_less.notify_waiters();
+    }
+
+    async fn none_left(&self) {
+        loop {
+            let one_less = self.one_less.notified();
+            if self.open.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+                return;
+            }
+            one_less.await;
+        }
+    }
+}
+
+impl Connection {
+    fn last_request(&self) -> Instant {
+        *self.last_request.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn request_begins(&self) {
+        self.busy.store(true, Relaxed);
+        *self.last_request.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
 async fn accept(
     listener: tokio::net::TcpListener,
-    connections: Arc<Semaphore>,
+    connections: Arc<Connections>,
     exporter: Arc<Exporter>,
     stopping: watch::Receiver<bool>,
 ) {
     loop {
-        // The semaphore is never closed.
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
+                let Some((id, entry)) = connections.enter() else { continue };
                 let (exporter, stopping) = (Arc::clone(&exporter), stopping.clone());
+                let connections = Arc::clone(&connections);
                 tokio::spawn(async move {
-                    connection(stream, exporter, stopping).await;
-                    drop(permit);
+                    serve_one(stream, &entry, exporter, stopping).await;
+                    connections.leave(id);
                 });
             }
             Err(error) => {
@@ -152,17 +225,22 @@ async fn accept(
     }
 }
 
-async fn connection(
+async fn serve_one(
     stream: TcpStream,
+    entry: &Connection,
     exporter: Arc<Exporter>,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let last_request = Arc::new(Mutex::new(Instant::now()));
-    let read_last = || *last_request.lock().unwrap_or_else(PoisonError::into_inner);
     let service = service_fn(|request| {
-        *last_request.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        entry.request_begins();
         let exporter = Arc::clone(&exporter);
-        async move { Ok::<_, Infallible>(routes::respond(&exporter, &request).await) }
+        async move {
+            let answer = routes::respond(&exporter, &request).await;
+            // What is left is to hand it to the kernel; a client that does not read it is as idle as
+            // one that sends nothing.
+            entry.busy.store(false, Relaxed);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -171,7 +249,7 @@ async fn connection(
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     loop {
-        let end = read_last() + RESPONSE_PATIENCE;
+        let end = entry.last_request() + RESPONSE_PATIENCE;
         tokio::select! {
             result = connection.as_mut() => {
                 if let Err(error) = result {
@@ -180,8 +258,9 @@ async fn connection(
                 return;
             }
             _ = stopping.wait_for(|stopping| *stopping) => break,
+            () = entry.end.notified() => return,
             () = tokio::time::sleep_until(end.into()) => {
-                if read_last() + RESPONSE_PATIENCE <= Instant::now() {
+                if entry.last_request() + RESPONSE_PATIENCE <= Instant::now() {
                     tracing::debug!("connection ended: its client does not read");
                     return;
                 }

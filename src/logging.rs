@@ -3,9 +3,10 @@
 //! Standard error may be a pipe to a journal that has stopped. So at most [`MAX_WAITING_LINES`] wait
 //! for it, and further ones are dropped: the exporter never blocks on its log.
 
-use std::time::Duration;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt};
@@ -15,19 +16,65 @@ use crate::args::{LogFormat, LogLevel};
 /// Lines kept while standard error does not take any.
 const MAX_WAITING_LINES: usize = 1000;
 
-/// The end of the log: dropping it waits for the last lines, at most 1.1 s.
-pub type Guard = WorkerGuard;
+/// How long dropping the [`Guard`] waits for the last lines.
+pub const FLUSH: Duration = Duration::from_secs(1);
 
-/// How long dropping the [`Guard`] may take (tracing-appender 0.2: 100 ms and 1 s).
-pub const FLUSH: Duration = Duration::from_millis(1100);
+/// Hands lines to the writing thread. (`tracing-appender` 0.2 would do, but on a full queue its guard
+/// prints to standard output, which under systemd is the same blocked pipe.)
+#[derive(Clone)]
+struct Queue(SyncSender<Vec<u8>>);
+
+impl Write for Queue {
+    /// Takes one line, or drops it where too many wait.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let _ = self.0.try_send(line.to_vec());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The end of the log: dropping it waits for the last lines, at most [`FLUSH`].
+pub struct Guard {
+    queue: Queue,
+    flushed: Receiver<()>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + FLUSH;
+        // An empty line is the question whether all before it are written.
+        while self.queue.0.try_send(Vec::new()).is_err() {
+            if Instant::now() >= deadline {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.flushed.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+}
 
 /// Sends everything that is logged to standard error, from now on.
-pub fn start(level: LogLevel, format: LogFormat) -> Guard {
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(MAX_WAITING_LINES)
-        .thread_name("log")
-        .finish(std::io::stderr());
+///
+/// # Errors
+/// When the writing thread cannot be created.
+pub fn start(level: LogLevel, format: LogFormat) -> io::Result<Guard> {
+    let (queue, lines) = sync_channel::<Vec<u8>>(MAX_WAITING_LINES);
+    let (flush, flushed) = sync_channel(1);
+    std::thread::Builder::new().name("log".to_owned()).stack_size(128 * 1024).spawn(move || {
+        for line in lines {
+            if line.is_empty() {
+                let _ = flush.try_send(());
+            } else {
+                // Nobody could be told of a standard error that is closed.
+                let _ = io::stderr().write_all(&line);
+            }
+        }
+    })?;
+    let guard = Guard { queue: Queue(queue.clone()), flushed };
+    let writer = move || Queue(queue.clone());
     let level = match level {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Info => LevelFilter::INFO,
@@ -45,5 +92,5 @@ pub fn start(level: LogLevel, format: LogFormat) -> Guard {
     // Only one subscriber is ever set; a second call would be a bug and keeps the first.
     let _ =
         tracing::subscriber::set_global_default(Registry::default().with(layer.with_filter(level)));
-    guard
+    Ok(guard)
 }

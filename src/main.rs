@@ -51,8 +51,8 @@ fn run() -> Result<(), String> {
     let helper = helper.map_err(|error| format!("cannot start the audit helper: {error}"))?;
     let listeners = http::bind(&args.listen)?;
     // From here on everything is logged, and every thread is made before the first request.
-    let log = logging::start(args.log_level, args.log_format);
     let cannot_start = |error: std::io::Error| format!("cannot start: {error}");
+    let log = logging::start(args.log_level, args.log_format).map_err(cannot_start)?;
     let exporter = Exporter::start(&args, config, helper, signatures).map_err(cannot_start)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(cannot_start)?.block_on(async {

@@ -71,9 +71,11 @@ impl Users {
         rootfs: &Path,
         shows: config::Users,
     ) -> std::io::Result<Self> {
+        let cgroups = Hierarchy::find(sysfs);
+        let version = cgroups.as_ref().map(Hierarchy::version);
         Ok(Self {
-            scanner: Scanner::new(procfs.to_owned()),
-            cgroups: Hierarchy::find(sysfs),
+            scanner: Scanner::new(procfs.to_owned(), version),
+            cgroups,
             names: Names::new(rootfs, names::from_nss)?,
             shows,
             peaks: HashMap::new(),
@@ -106,11 +108,11 @@ impl Collector for Users {
             .scanner
             .scan()
             .map_err(|error| format!("cannot read the processes of this host: {error}"))?;
-        let (rooms, failed) = match self.cgroups.as_ref().map(Hierarchy::limited_processes) {
-            None => (None, None),
-            Some(Ok(rooms)) => (Some(rooms), None),
-            Some(Err(error)) => (None, Some(format!("cannot read the pids cgroups: {error}"))),
-        };
+        let rooms = self.cgroups.as_ref().map(|cgroups| cgroups.rooms(self.scanner.table()));
+        if rooms.as_ref().is_some_and(|rooms| rooms.cut) {
+            found.warnings.push(cgroups::CUT.to_owned());
+        }
+        let rooms = rooms.map(|rooms| rooms.processes);
         let mut users = table::usage_by_user(self.scanner.table(), rooms.as_ref());
         self.push_peaks(users.iter().map(|(&uid, usage)| (uid, usage.tasks)));
         for &uid in self.peaks.keys() {
@@ -132,7 +134,7 @@ impl Collector for Users {
         report.export(&mut found.metrics);
         found.warnings.extend(report.warning());
         self.latest.set(report);
-        failed.map_or(Ok(()), |error| Err(error.into()))
+        Ok(())
     }
 
     /// Samples the tasks of every user within the budget. An error is left for the next collection to

@@ -199,7 +199,12 @@ impl Helper {
                 continue;
             }
             if let Turn::Ask(nth) = self.pace.turn(now) {
-                self.ask(nth, now);
+                self.ask(nth, netlink::GET);
+            } else if self.rules_are_due(latest, now)
+                && let Some(nth) = self.pace.extra(now)
+            {
+                self.rules_due = now + RULES_EVERY;
+                self.ask(nth, netlink::LIST_RULES);
             }
             let rhythm = self.pace.rhythm(now);
             if self.told != Some(rhythm) {
@@ -238,13 +243,15 @@ impl Helper {
         crowded
     }
 
-    fn ask(&mut self, nth: usize, now: Instant) {
-        // Rules only while nothing sleeps, and in place of a status, but never of the first.
-        let rules = self.sequence > 0 && now >= self.rules_due && !self.pace.slept();
-        let kind = if rules { netlink::LIST_RULES } else { netlink::GET };
-        if rules {
-            self.rules_due = now + RULES_EVERY;
-        }
+    /// Rules are asked for seldom, and only well before an overflow: they tell nothing of it.
+    fn rules_are_due(&self, latest: Option<status::Status>, now: Instant) -> bool {
+        let calm = |status: status::Status| {
+            status.backlog_limit == 0 || status.backlog < status.backlog_limit / 2
+        };
+        now >= self.rules_due && latest.is_some_and(calm)
+    }
+
+    fn ask(&mut self, nth: usize, kind: u16) {
         self.sequence = self.sequence.wrapping_add(1);
         // The asker is at home, so there is room.
         let _ = self.questions[nth].try_send(Question { kind, sequence: self.sequence });

@@ -8,7 +8,9 @@
 use std::time::{Duration, Instant};
 
 /// Threads that may sleep at one time.
-pub const ASKERS: usize = 4;
+pub const ASKERS: usize = ALL as usize;
+
+const ALL: u32 = 4;
 
 /// Between two questions while nothing sleeps.
 pub const QUICK: Duration = Duration::from_secs(1);
@@ -30,6 +32,8 @@ pub struct Pace {
     /// Something happened that may have ended the overflow.
     hint: bool,
     wait: Duration,
+    /// Askers that take turns: one less while an extra question sleeps.
+    askers: u32,
     /// A sleeper could make the kernel panic.
     panics: bool,
 }
@@ -55,8 +59,7 @@ pub struct Rhythm {
 }
 
 impl Pace {
-    /// Nothing asked yet. `inherited` askers of an exporter that ended still sleep: as many of ours
-    /// stay at home, but one.
+    /// Nothing asked yet.
     pub fn new() -> Self {
         Self {
             away: [None; ASKERS],
@@ -64,6 +67,7 @@ impl Pace {
             slept: false,
             hint: false,
             wait: Duration::ZERO,
+            askers: ALL,
             panics: false,
         }
     }
@@ -82,6 +86,10 @@ impl Pace {
     /// Asker `nth` is back.
     pub fn back(&mut self, nth: usize, now: Instant) {
         let Some(sent) = self.away[nth].take() else { return };
+        if nth == 0 {
+            // Extra questions are asker 0's.
+            self.askers = ALL;
+        }
         let slept = now.duration_since(sent) > SLEEPS;
         if self.newest.is_some_and(|(newest, at)| newest == nth && at == sent) {
             self.slept = slept;
@@ -109,6 +117,17 @@ impl Pace {
         }
     }
 
+    /// An asker for a question out of turn, while nothing sleeps; it counts as sent. Should it be put
+    /// to sleep, one less is left for the others.
+    pub fn extra(&mut self, now: Instant) -> Option<usize> {
+        let all_home = self.away.iter().all(Option::is_none);
+        (all_home && !self.slept).then(|| {
+            self.away[0] = Some(now);
+            self.askers = ALL - 1;
+            0
+        })
+    }
+
     /// Whether the newest question was put to sleep.
     pub fn slept(&self) -> bool {
         self.slept
@@ -127,12 +146,12 @@ impl Pace {
     }
 
     fn spacing(&self) -> Duration {
-        match self.slept && !self.hint {
-            // One that may make the kernel panic sleeps alone, and its whole time.
-            true if self.panics => self.wait.max(QUICK),
-            true => (self.wait / u32::try_from(ASKERS).unwrap_or(1)).max(QUICK),
-            false => QUICK,
+        if !self.slept || self.hint {
+            return QUICK;
         }
+        // One that may make the kernel panic sleeps alone, and its whole time.
+        let askers = if self.panics { 1 } else { self.askers };
+        (self.wait / askers).max(QUICK)
     }
 }
 
@@ -213,6 +232,22 @@ mod tests {
         pace.hint();
         assert_eq!(pace.turn(later), Turn::Ask(1));
         assert_eq!(pace.turn(later + QUICK), Turn::Rest, "which sleeps as well");
+    }
+
+    #[test]
+    fn an_extra_question_that_sleeps_leaves_the_others_more_time() {
+        let mut pace = Pace::new();
+        pace.learn(6000, None);
+        let start = Instant::now();
+        assert_eq!(pace.extra(start), Some(0));
+        assert_eq!(pace.extra(start), None, "only while nothing is away");
+        assert_eq!(pace.turn(start), Turn::Ask(1));
+        let later = start + QUICK;
+        assert_eq!(pace.turn(later), Turn::Rest);
+        assert_eq!(pace.rhythm(later).spacing, Duration::from_secs(20), "60 s for three");
+        pace.back(0, later);
+        pace.hint = false;
+        assert_eq!(pace.rhythm(later).spacing, Duration::from_secs(15));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! text for a terminal.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::COLLECTORS;
@@ -57,8 +58,11 @@ pub fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
     let host = host.nodename().to_string_lossy();
     let up = exporter.started.elapsed().unwrap_or_default();
     let mut tables = vec![collectors(shown)];
-    if shown.iter().any(|collector| collector.name == "users") {
-        tables.push(users(&exporter.users.get()));
+    if let Some(collector) = shown.iter().find(|collector| collector.name == "users") {
+        // What it saw before it failed is not what is.
+        let report =
+            if collector.error().is_none() { exporter.users.get() } else { Arc::default() };
+        tables.push(users(&report));
     }
     if shown.iter().any(|collector| collector.name == "audit") {
         tables.push(audit(&exporter.audit));
@@ -108,7 +112,8 @@ fn collectors(shown: &[Shown]) -> Table {
 }
 
 fn users(report: &Report) -> Table {
-    let rows = report.rows.iter().take(USERS).map(|row| {
+    let present = report.rows.iter().filter(|row| row.usage.tasks > 0);
+    let rows = present.take(USERS).map(|row| {
         let usage = &row.usage;
         let mark = match usage.nearness() {
             _ if usage.blocked > 0 => Mark::Act,
@@ -126,7 +131,7 @@ fn users(report: &Report) -> Table {
             row.uid.to_string(),
             usage.tasks.to_string(),
             row.peak.to_string(),
-            limit(usage.limits.map(|(lowest, _)| lowest), "not bound"),
+            limit(usage.limits.map(|(lowest, _)| lowest), "–"),
             limit(usage.rlimit_room(), "–"),
             limit(usage.cgroup.map(|cgroup| cgroup.room), "–"),
             verdict(row),
@@ -148,7 +153,7 @@ fn users(report: &Report) -> Table {
             "commands",
         ],
         rows: rows.collect(),
-        empty: "no users yet: the collector has not answered",
+        empty: "none: the collector fails, or no user passes include and exclude",
     }
 }
 
@@ -220,7 +225,8 @@ fn log_tables(view: &logs::View) -> [Table; 2] {
 fn verdict(row: &Row) -> String {
     let usage = &row.usage;
     match usage.nearness() {
-        _ if usage.blocked > 0 => format!("{} processes cannot fork", usage.blocked),
+        _ if usage.blocked == 1 => "1 process cannot fork".to_owned(),
+        _ if usage.blocked > 1 => format!("{} processes cannot fork", usage.blocked),
         near if near >= 1.0 => "cgroup is full".to_owned(),
         near if near > 0.0 => format!("{:.0} % used", near * 100.0),
         _ => String::new(),

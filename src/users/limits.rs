@@ -43,9 +43,10 @@ impl Limit {
         self.room(used) == Self::Tasks(0)
     }
 
-    /// `used` as a share of it: 0 when unlimited, infinite when it is 0.
+    /// `used` as a share of it: 0 when unlimited or nothing is used, infinite above a limit of 0.
     pub fn share(self, used: u64) -> f64 {
         match self {
+            _ if used == 0 => 0.0,
             Self::Tasks(0) => f64::INFINITY,
             Self::Tasks(tasks) => used as f64 / tasks as f64,
             Self::Unlimited => 0.0,
@@ -118,7 +119,8 @@ mod tests {
         assert!(Limit::Tasks(5).reached(5) && !Limit::Tasks(5).reached(4));
         assert!(!Limit::Unlimited.reached(u64::MAX));
         assert!(Limit::Tasks(u64::MAX) < Limit::Unlimited);
-        assert!(Limit::Tasks(0).share(0).is_infinite());
+        assert!(Limit::Tasks(0).share(1).is_infinite());
+        assert!(Limit::Tasks(0).share(0) <= 0.0, "an empty cgroup is not near its limit");
     }
 
     proptest! {

@@ -207,15 +207,10 @@ mod tests {
     #[test]
     fn commands_of_pressed_users_only_and_equal_texts_are_summed() {
         let process = |charged, command: &[u8], threads| Process {
-            inode: 0,
-            task_inode: None,
             command: command.into(),
-            state: State::Sleeping,
-            real_uid: charged,
-            capabilities: 0,
             threads,
             place: Place { charged, bound: true },
-            nproc: None,
+            ..Process::in_cgroup("")
         };
         let commands: [&[u8]; 7] = [b"\xff", b"\\xff", b"a", b"b", b"c", b"d", b"e"];
         let mut processes: Vec<_> = commands.iter().map(|command| process(1, command, 3)).collect();

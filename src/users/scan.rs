@@ -1,9 +1,9 @@
 //! Keeps the process table true: a full scan for a scrape, a cheap sample in between.
 //!
-//! A scan reads `status` of every process. `limits` and `uid_map` cost as much again, so they are read
-//! when a process is new or has changed its identity, at every scan for users past half of their
-//! limit, and for the rest in turn: a process that changes its own limit is noticed after at most
-//! [`TURNS`] scans. A sample reads only the number of threads of processes already known.
+//! A scan reads `status` of every process. `limits`, `uid_map` and `cgroup` cost more again, so they are read
+//! when a process is new or has changed its identity, and else in turn: a process that changes its own
+//! limit is noticed after at most [`TURNS`] scans, or half as many where its user is past half of its
+//! limit. A sample reads only the number of threads of processes already known.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use procfs::prelude::*;
 use rustix::io::{Errno, Result};
 
+use super::cgroups::Version;
 use super::limits;
 use super::namespaces::Charging;
 use super::status::{self, Status};
@@ -27,6 +28,8 @@ const AT_ONCE: usize = 128;
 pub struct Scanner {
     procfs: PathBuf,
     table: HashMap<u32, Process>,
+    /// Whether processes' cgroups are wanted, and of which version.
+    cgroups: Option<Version>,
     scans: u32,
     buffer: Vec<u8>,
 }
@@ -48,9 +51,9 @@ impl Unseen {
 }
 
 impl Scanner {
-    /// An empty table over this mount of procfs.
-    pub fn new(procfs: PathBuf) -> Self {
-        Self { procfs, table: HashMap::new(), scans: 0, buffer: Vec::new() }
+    /// An empty table over this mount of procfs; `cgroups` where the host has a pids controller.
+    pub fn new(procfs: PathBuf, cgroups: Option<Version>) -> Self {
+        Self { procfs, table: HashMap::new(), cgroups, scans: 0, buffer: Vec::new() }
     }
 
     /// The processes of the last scan or sample, by pid.
@@ -74,6 +77,7 @@ impl Scanner {
         }
         self.scans = self.scans.wrapping_add(1);
         self.refresh_limits(&proc, &charging, &mut unseen)?;
+        self.refresh_cgroups(&proc, &mut unseen)?;
         // Every pid namespace has a process 1; if it is not listed, hidepid hides it and others.
         if !pids.contains(&1) {
             unseen.hidden = self.hidden_tasks();
@@ -96,8 +100,8 @@ impl Scanner {
                 if let Some(process) = known {
                     let task = proc.task_dir(pid)?;
                     let same = *process.task_inode.get_or_insert(task.inode) == task.inode;
-                    if let (true, Some(threads)) = (same, task.threads) {
-                        process.threads = threads;
+                    // One whose threads changed may have changed its uid before, as daemons do.
+                    if same && task.threads == Some(process.threads) {
                         return Ok(());
                     }
                 }
@@ -155,6 +159,7 @@ impl Scanner {
             threads,
             place,
             nproc: None,
+            cgroup: None,
         };
         self.table.insert(pid, process);
         Ok(())
@@ -168,33 +173,57 @@ impl Scanner {
         unseen: &mut Unseen,
     ) -> Result<()> {
         let bound = || self.table.iter().filter(|(_, process)| process.needs_limit());
-        let turns = u32::try_from(bound().count().div_ceil(AT_ONCE)).unwrap_or(TURNS);
-        let turns = turns.clamp(1, TURNS);
+        let turns = turns_for(bound().count(), TURNS);
         let due: HashSet<u32> = bound()
-            .filter(|(pid, process)| {
-                process.nproc.is_none() || pid.wrapping_add(self.scans) % turns == 0
-            })
+            .filter(|(pid, process)| process.nproc.is_none() || self.is_turn(**pid, turns))
             .map(|(&pid, _)| pid)
             .collect();
         self.read_limits(proc, charging, due.iter().copied(), unseen)?;
 
-        // Below half of the limit, a stale one changes neither headroom's meaning nor an alert.
+        // Users past half of their limit take turns twice as fast.
         let pressed: HashSet<u32> = usage_by_user(&self.table, None)
             .into_iter()
             .filter(|(_, usage)| usage.limits.is_some_and(|(low, _)| low.share(usage.tasks) >= 0.5))
             .map(|(uid, _)| uid)
             .collect();
+        let is_pressed =
+            |process: &Process| process.needs_limit() && pressed.contains(&process.place.charged);
+        let count = self.table.values().filter(|process| is_pressed(process)).count();
+        let turns = turns_for(count, TURNS / 2);
         let rest: Vec<u32> = self
             .table
             .iter()
             .filter(|(pid, process)| {
-                process.needs_limit()
-                    && pressed.contains(&process.place.charged)
-                    && !due.contains(pid)
+                is_pressed(process) && !due.contains(pid) && self.is_turn(**pid, turns)
             })
             .map(|(&pid, _)| pid)
             .collect();
         self.read_limits(proc, charging, rest.into_iter(), unseen)
+    }
+
+    /// Reads in which cgroup processes are, where that is unknown or due.
+    fn refresh_cgroups(&mut self, proc: &Proc, unseen: &mut Unseen) -> Result<()> {
+        let Some(version) = self.cgroups else { return Ok(()) };
+        let turns = turns_for(self.table.len(), TURNS);
+        let due = |(pid, process): &(&u32, &Process)| {
+            process.cgroup.is_none() || self.is_turn(**pid, turns)
+        };
+        let due: Vec<u32> = self.table.iter().filter(due).map(|(&pid, _)| pid).collect();
+        for pid in due {
+            self.try_read(pid, unseen, |this| {
+                proc.read(&format!("{pid}/cgroup"), &mut this.buffer)?;
+                if let Some(process) = this.table.get_mut(&pid) {
+                    let path = version.pids_path(&this.buffer).unwrap_or_default();
+                    process.cgroup = Some(path.into());
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn is_turn(&self, pid: u32, turns: u32) -> bool {
+        pid.wrapping_add(self.scans) % turns == 0
     }
 
     fn read_limits(
@@ -226,4 +255,9 @@ impl Scanner {
             .map_or(0, |load| u64::from(load.max));
         all.saturating_sub(seen).max(1)
     }
+}
+
+/// In how many scans so many processes have their turn.
+fn turns_for(processes: usize, most: u32) -> u32 {
+    u32::try_from(processes.div_ceil(AT_ONCE)).unwrap_or(most).clamp(1, most)
 }

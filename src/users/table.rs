@@ -27,6 +27,8 @@ pub struct Process {
     pub place: Place,
     /// Its limits, where they matter and were read.
     pub nproc: Option<Nproc>,
+    /// Its cgroup in the hierarchy of the pids controller, as `/proc/PID/cgroup` has it.
+    pub cgroup: Option<Box<[u8]>>,
 }
 
 impl Process {
@@ -49,6 +51,25 @@ impl Process {
     fn soft_limit(&self) -> Option<Limit> {
         let nproc = self.nproc.filter(|nproc| nproc.hard != Limit::Tasks(0))?;
         self.needs_limit().then_some(nproc.soft)
+    }
+}
+
+#[cfg(test)]
+impl Process {
+    /// An ordinary process in this cgroup.
+    pub fn in_cgroup(path: &str) -> Self {
+        Self {
+            inode: 1,
+            task_inode: None,
+            command: (*b"x").into(),
+            state: State::Sleeping,
+            real_uid: 1,
+            capabilities: 0,
+            threads: 1,
+            place: Place { charged: 1, bound: true },
+            nproc: None,
+            cgroup: Some(path.as_bytes().into()),
+        }
     }
 }
 
@@ -143,15 +164,11 @@ mod tests {
     fn process(charged: u32, threads: u32, soft: u64) -> Process {
         let soft = if soft == u64::MAX { Limit::Unlimited } else { Limit::Tasks(soft) };
         Process {
-            inode: 1,
-            task_inode: None,
-            command: (*b"x").into(),
-            state: State::Sleeping,
             real_uid: charged,
-            capabilities: 0,
             threads,
             place: Place { charged, bound: true },
             nproc: Some(Nproc { soft, hard: Limit::Unlimited }),
+            ..Process::in_cgroup("")
         }
     }
 

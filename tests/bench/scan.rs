@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench scan [-- COUNT …]`, as root, for 1,000 and 10,000 processes unless told
 //! otherwise. The processes belong to 30 users, so that their limits matter; floor and scan take turns
-//! in one run, and medians are compared. The first scan, which reads everything, is told apart.
+//! in one run, and medians are compared. A scan is what a scrape makes of it: table, cgroups, sums. The first scan, which reads everything, is told apart.
 #![allow(missing_docs, reason = "a program, not a library")]
 #![allow(unsafe_code, reason = "fork and setresuid of the processes to look at")]
 
@@ -10,7 +10,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
+use telltale_exporter::users::cgroups::Hierarchy;
 use telltale_exporter::users::scan::Scanner;
+use telltale_exporter::users::table::usage_by_user;
 
 const ROUNDS: usize = 31;
 const USERS: u32 = 30;
@@ -22,14 +24,19 @@ fn main() {
     let asked: Vec<u32> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     let counts = if asked.is_empty() { vec![1_000, 10_000] } else { asked };
     for count in counts {
-        let crowd = Crowd::new(count);
-        measure();
-        drop(crowd);
+        // Far from their limit, and past half of it, where limits are read again sooner.
+        for (limit, what) in [(100_000, "calm"), (count / USERS + count / USERS / 2, "pressed")] {
+            let crowd = Crowd::new(count, limit.into());
+            measure(what);
+            drop(crowd);
+        }
     }
 }
 
-fn measure() {
-    let mut scanner = Scanner::new("/proc".into());
+fn measure(what: &str) {
+    let cgroups = Hierarchy::find(Path::new("/sys"));
+    let version = cgroups.as_ref().map(Hierarchy::version);
+    let mut scanner = Scanner::new("/proc".into(), version);
     let first = time(|| {
         scanner.scan().unwrap();
     });
@@ -40,6 +47,8 @@ fn measure() {
         let floor = time(read_every_status);
         let scan = time(|| {
             scanner.scan().unwrap();
+            let rooms = cgroups.as_ref().map(|cgroups| cgroups.rooms(scanner.table()).processes);
+            std::hint::black_box(usage_by_user(scanner.table(), rooms.as_ref()));
         });
         samples.push(cpu(|| drop(scanner.sample().unwrap())));
         ratios.push(scan.as_secs_f64() / floor.as_secs_f64());
@@ -48,7 +57,7 @@ fn measure() {
     }
     ratios.sort_by(f64::total_cmp);
     println!(
-        "{processes} processes: floor {:.1?}, scan {:.1?} (first {first:.1?}), \
+        "{processes} processes, {what}: floor {:.1?}, scan {:.1?} (first {first:.1?}), \
          ratio {:.2} [{:.2}..{:.2}], sample {:.1?} CPU",
         median(&mut floors),
         median(&mut scans),
@@ -95,13 +104,15 @@ fn median(times: &mut [Duration]) -> Duration {
 struct Crowd(Vec<i32>);
 
 impl Crowd {
-    fn new(count: u32) -> Self {
+    fn new(count: u32, limit: u64) -> Self {
         let spawn = |nth: u32| {
             let uid = FIRST_UID + nth % USERS;
             // SAFETY: this program has one thread, and the child calls only system calls.
             let pid = unsafe {
                 let pid = libc::fork();
                 if pid == 0 {
+                    let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+                    libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit);
                     libc::setresuid(uid, uid, uid);
                     libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                     loop {

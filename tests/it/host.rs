@@ -51,7 +51,6 @@ impl Host {
         host.file("proc/sys/kernel/osrelease", "6.1.0-28-amd64\n");
         host.file("proc/self/uid_map", INITIAL);
         host.file("sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma\n");
-        host.file("sys/fs/cgroup/cgroup.procs", "");
         host.file("root/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n");
         host
     }
@@ -159,6 +158,8 @@ impl Host {
             });
             daemon = (daemon + 1) % 21;
         }
+        host.file("root/var/log/syslog", "");
+        host.file("root/var/log/auth.log", "");
         // One that is listed and cannot be made out.
         host.file("proc/300/status", "");
         host
@@ -193,9 +194,7 @@ impl Host {
         for thread in 0..threads {
             create_dir_all(self.path(&format!("proc/{pid}/task/{}", pid + thread * 1000))).unwrap();
         }
-        let procs = self.path(&format!("sys/fs/cgroup/{}/cgroup.procs", process.cgroup));
-        let members = std::fs::read_to_string(&procs).unwrap();
-        write(procs, format!("{members}{pid}\n")).unwrap();
+        self.file(&format!("proc/{pid}/cgroup"), format!("0::/{}\n", process.cgroup));
         pid
     }
 
@@ -206,7 +205,6 @@ impl Host {
         file("pids.current", format!("{current}\n"));
         file("pids.max", format!("{max}\n"));
         file("pids.events", format!("max {rejected}\n"));
-        file("cgroup.procs", String::new());
     }
 
     /// Writes a file below the host.

@@ -2,7 +2,8 @@
 //! it got, and holds it until its standard input ends.
 //!
 //! `load [--uid N] [--euid N] [--nproc SOFT:HARD] [--name HEX] MODE COUNT`, where MODE is `fork`,
-//! `threads`, `zombies` or `rootless` (forks as a subordinate uid in a user namespace of its own).
+//! `threads`, `zombies`, `storm` (forks that call getppid(2) without end, for an audit rule to see) or
+//! `rootless` (forks as a subordinate uid in a user namespace of its own).
 //! It prints one line, `COUNT made` or `COUNT EAGAIN`, when it is done.
 #![allow(unsafe_code, reason = "fork, setresuid and unshare are what it is for")]
 
@@ -49,8 +50,9 @@ fn as_user(wish: &Wish) -> (usize, &'static str) {
 fn take(mode: &str, count: usize) -> (usize, &'static str) {
     for made in 0..count {
         let got = match mode {
-            "fork" | "rootless" => fork_child(false),
-            "zombies" => fork_child(true),
+            "fork" | "rootless" => fork_child(Child::Sleeps),
+            "zombies" => fork_child(Child::Dies),
+            "storm" => fork_child(Child::Storms),
             "threads" => std::thread::Builder::new().stack_size(64 * 1024).spawn(park).map(drop),
             _ => panic!("no mode {mode}"),
         };
@@ -68,20 +70,36 @@ fn park() {
     }
 }
 
-/// A child that sleeps until we end, or one that is dead and not reaped.
-fn fork_child(dead: bool) -> std::io::Result<()> {
+#[derive(PartialEq)]
+enum Child {
+    /// Sleeps until we end.
+    Sleeps,
+    /// Is dead and not reaped.
+    Dies,
+    /// Makes system calls until we end.
+    Storms,
+}
+
+fn fork_child(kind: Child) -> std::io::Result<()> {
+    let parent = std::process::id();
     // SAFETY: the child calls only async-signal-safe functions.
     unsafe {
         match libc::fork() {
             -1 => return Err(std::io::Error::last_os_error()),
-            0 if dead => libc::_exit(0),
+            0 if kind == Child::Dies => libc::_exit(0),
             0 => {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                if libc::getppid().unsigned_abs() != parent {
+                    libc::_exit(0);
+                }
                 loop {
-                    libc::pause();
+                    match kind {
+                        Child::Storms => libc::syscall(libc::SYS_getppid),
+                        _ => libc::pause().into(),
+                    };
                 }
             }
-            child if dead => {
+            child if kind == Child::Dies => {
                 // Waits for its death without reaping it.
                 let mut info = std::mem::zeroed();
                 let options = libc::WEXITED | libc::WNOWAIT;

@@ -44,9 +44,20 @@ impl Exporter {
         Self::spawn(command)
     }
 
+    /// Starts it on the address of this flag.
+    pub fn start_on(flag: &str) -> Self {
+        let mut command = exporter_command();
+        command.arg(flag);
+        Self::run(command)
+    }
+
     /// Starts a command that ends up as an exporter; adds the address to its arguments.
     pub fn spawn(mut command: Command) -> Self {
         command.arg("--web.listen-address=127.0.0.1:0");
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = follow(child.stderr.take().unwrap());
         let mut address = None;

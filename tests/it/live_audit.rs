@@ -1,0 +1,206 @@
+//! The audit status of a real kernel with a real auditd: what it says, and that it goes on saying it
+//! while the queue overflows.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::common::audit::{auditctl, status};
+use super::common::{AuditScene, Exporter, Scrape, eventually};
+
+const PATH: &str = "/metrics?collect[]=audit";
+
+fn audit(exporter: &Exporter) -> Scrape {
+    exporter.scrape_path(PATH)
+}
+
+fn value(exporter: &Exporter, name: &str) -> f64 {
+    audit(exporter).value(&format!("telltale_audit_{name}"))
+}
+
+#[test]
+fn every_field_is_that_of_auditctl() {
+    let Some(_scene) = AuditScene::start() else { return };
+    let exporter = Exporter::start(&[]);
+    assert_eq!(value(&exporter, "enabled"), 1.0, "the first scrape has it");
+    for words in ["-b 321", "--backlog_wait_time 1234", "-r 5000", "-f 0"] {
+        auditctl(words);
+    }
+    let kernel = status();
+    eventually("the change is seen", || value(&exporter, "backlog_limit") == 321.0);
+    let scrape = audit(&exporter);
+    for (ours, theirs) in [
+        ("enabled", "enabled"),
+        ("failure_mode", "failure"),
+        ("rate_limit", "rate_limit"),
+        ("backlog_limit", "backlog_limit"),
+        ("lost_total", "lost"),
+        ("backlog", "backlog"),
+        ("backlog_wait_time_jiffies", "backlog_wait_time"),
+        ("backlog_waited_jiffies_total", "backlog_wait_time_actual"),
+    ] {
+        let ours = scrape.value(&format!("telltale_audit_{ours}"));
+        assert_eq!(ours, kernel[theirs] as f64, "{theirs}");
+    }
+    assert_eq!(scrape.value("telltale_audit_backlog_limit_bytes"), 321.0 * 8970.0);
+    assert_eq!(scrape.value("telltale_audit_required"), 0.0);
+    assert_eq!(scrape.value("telltale_audit_daemon_up"), 1.0);
+    assert!(scrape.value("telltale_audit_status_age_seconds") < 3.0);
+    let page = exporter.get("/").text();
+    assert!(page.contains(&format!("pid {}", kernel["pid"])), "{page}");
+
+    // As journald does at its start, and somebody who repairs it.
+    auditctl("-e 0");
+    eventually("off is seen", || value(&exporter, "enabled") == 0.0);
+    auditctl("-e 1");
+    eventually("on is seen", || value(&exporter, "enabled") == 1.0);
+}
+
+#[test]
+fn rules_and_their_keys() {
+    let Some(mut scene) = AuditScene::start() else { return };
+    let uid = scene.uid;
+    scene.rule(&format!("always,exit -F arch=b64 -S getppid -F uid={uid} -k telltale_here"));
+    let config = tempfile::NamedTempFile::new().unwrap();
+    let text = "audit: {required: true, expected_keys: [telltale_here, telltale_missing]}\n";
+    std::fs::write(&config, text).unwrap();
+    let exporter = Exporter::start(&[&format!("--config.file={}", config.path().display())]);
+    eventually("rules are counted", || audit(&exporter).get("telltale_audit_rules").is_some());
+    let scrape = audit(&exporter);
+    assert!(scrape.value("telltale_audit_rules") >= 1.0);
+    assert_eq!(scrape.value("telltale_audit_rule_loaded{key=\"telltale_here\"}"), 1.0);
+    assert_eq!(scrape.value("telltale_audit_rule_loaded{key=\"telltale_missing\"}"), 0.0);
+    assert_eq!(scrape.value("telltale_audit_required"), 1.0);
+}
+
+#[test]
+fn a_daemon_that_is_stopped_or_killed_is_not_up_whatever_the_kernel_says() {
+    let Some(mut scene) = AuditScene::start() else { return };
+    let exporter = Exporter::start(&[]);
+    let up = |what: &str, expected: f64| {
+        eventually(what, || value(&exporter, "daemon_up") == expected);
+    };
+    up("running", 1.0);
+    scene.signal(Signal::STOP);
+    up("stopped", 0.0);
+    scene.signal(Signal::CONT);
+    up("going on", 1.0);
+    scene.signal(Signal::KILL);
+    let pid = u64::from(scene.auditd().id());
+    scene.auditd().wait().unwrap();
+    // The kernel has nothing to send it, so it has not noticed.
+    assert_eq!(status()["pid"], pid, "the kernel's pid is stale");
+    up("killed", 0.0);
+}
+
+/// The overflow of the seed, with each wait time: scrapes answer, the status is young, and when it is
+/// over everything is as before.
+fn overflow(wait_jiffies: u32, seconds: u64) {
+    let Some(mut scene) = AuditScene::start() else { return };
+    // As the exporter assumes the slowest clock: HZ=100, and 4 askers.
+    let spacing = (f64::from(wait_jiffies) / 100.0 / 4.0).max(1.0);
+    let mut exporter = Exporter::start(&[]);
+    audit(&exporter);
+    let port = format!("--web.listen-address={}", exporter.address);
+    let storm = scene.overflow(wait_jiffies);
+    let started = Instant::now();
+    let (mut restarted, mut fullest) = (false, 0.0_f64);
+    while started.elapsed() < Duration::from_secs(seconds) {
+        let asked = Instant::now();
+        let scrape = audit(&exporter);
+        let took = asked.elapsed();
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        let success = scrape.value("telltale_scrape_collector_success{collector=\"audit\"}");
+        assert_eq!(success, 1.0, "after {:?}", started.elapsed());
+        let age = scrape.value("telltale_audit_status_age_seconds");
+        assert!(age <= spacing + 1.0, "{age} s old, where {spacing} + 1 s is promised");
+        let backlog = scrape.value("telltale_audit_backlog");
+        assert!(scrape.value("telltale_audit_backlog_peak") >= backlog);
+        fullest = fullest.max(backlog);
+        if !restarted && started.elapsed() > Duration::from_secs(seconds / 2) {
+            restarted = true;
+            let (status, took) = exporter.stop(Signal::TERM);
+            assert!(status.success() && took < Duration::from_secs(2), "{status} {took:?}");
+            TcpListener::bind(exporter.address).unwrap();
+            exporter = Exporter::start_on(&port);
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    // One more than the limit is the most that the kernel lets wait.
+    assert!((16.0..=17.0).contains(&fullest), "the queue was full: {fullest}");
+    scene.relieve(storm);
+    let relieved = Instant::now();
+    eventually("back to normal", || {
+        let scrape = audit(&exporter);
+        scrape.value("telltale_audit_backlog") < 16.0
+            && scrape.value("telltale_audit_status_age_seconds") < 1.5
+            && scrape.value("telltale_audit_daemon_up") == 1.0
+    });
+    let took = relieved.elapsed();
+    assert!(took < Duration::from_millis(2500), "back to normal after {took:?}");
+    // What the kernel says when nothing moves any more.
+    std::thread::sleep(Duration::from_secs(2));
+    let kernel = status();
+    assert_eq!(value(&exporter, "lost_total"), kernel["lost"] as f64);
+    assert_eq!(value(&exporter, "backlog_limit"), 16.0);
+    if kernel["lost"] > 0 {
+        auditctl("--reset-lost");
+        eventually("the reset is seen", || value(&exporter, "lost_total") == 0.0);
+    }
+}
+
+#[test]
+fn overflow_with_a_wait_of_2_seconds() {
+    overflow(500, 30);
+}
+
+#[test]
+fn overflow_with_a_wait_of_6_seconds() {
+    overflow(1500, 30);
+}
+
+#[test]
+fn overflow_with_a_wait_of_60_seconds() {
+    overflow(15_000, 30);
+}
+
+#[test]
+fn restarts_during_an_overflow_do_not_pile_up_sleepers() {
+    let Some(mut scene) = AuditScene::start() else { return };
+    let storm = scene.overflow(15_000);
+    let sleepers = || {
+        let tasks =
+            std::process::Command::new("ps").args(["-eLo", "comm=,stat="]).output().unwrap();
+        let tasks = String::from_utf8(tasks.stdout).unwrap();
+        tasks.lines().filter(|l| l.starts_with("telltale-audit") && l.contains(" D")).count()
+    };
+    let mut most = 0;
+    for _ in 0..30 {
+        let mut exporter = Exporter::start(&[]);
+        audit(&exporter);
+        std::thread::sleep(Duration::from_millis(300));
+        most = most.max(sleepers());
+        exporter.stop(Signal::KILL);
+    }
+    assert!((1..=16).contains(&most), "{most} askers asleep");
+    scene.relieve(storm);
+}
+
+#[test]
+fn a_helper_that_dies_stays_down_and_that_is_said() {
+    let Some(_scene) = AuditScene::start() else { return };
+    let exporter = Exporter::start(&[]);
+    audit(&exporter);
+    let children = format!("/proc/{0}/task/{0}/children", exporter.pid());
+    let children = || std::fs::read_to_string(&children).unwrap();
+    let helper = rustix::process::Pid::from_raw(children().trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(helper, Signal::KILL).unwrap();
+    let success = "telltale_scrape_collector_success{collector=\"audit\"}";
+    eventually("it is missed", || audit(&exporter).value(success) == 0.0);
+    let scrape = exporter.scrape();
+    assert_eq!(scrape.get("telltale_audit_enabled"), None, "no value that may be wrong");
+    assert_eq!(scrape.value("telltale_scrape_collector_success{collector=\"users\"}"), 1.0);
+    assert!(exporter.get("/").text().contains("the audit helper process has ended"));
+    assert_eq!(children(), "", "nobody starts another");
+}

@@ -1,0 +1,275 @@
+//! Lines appended to real files, counted by the real binary.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::common::{Exporter, Scrape, eventually};
+use super::host::{Host, PROCESS};
+
+/// Every log line that the seeds quote, as quoted, with the signature that counts it and how often.
+pub const SEEDS: [(&str, &str, u32); 28] = [
+    ("-bash: fork: retry: Resource temporarily unavailable", "bash-fork-retry", 1),
+    ("-bash: fork: Interrupted system call", "bash-fork-retry", 1),
+    (
+        "Aug  4 07:33:01 ht-web04 sshd[14488]: Accepted password for happytuk from 10.10.30.134 port 63922 ssh2",
+        "sshd-accepted",
+        1,
+    ),
+    (
+        "Aug  4 07:33:02 ht-web04 sshd[14488]: pam_unix(sshd:session): session opened for user happytuk by (uid=0)",
+        "pam-session",
+        1,
+    ),
+    (
+        "Aug  4 07:33:02 ht-web04 sshd[14492]: fatal: setresuid 500: Resource temporarily unavailable",
+        "sshd-setresuid-nproc",
+        1,
+    ),
+    (
+        "Aug  4 07:33:02 ht-web04 sshd[14488]: pam_unix(sshd:session): session closed for user happytuk",
+        "pam-session",
+        1,
+    ),
+    (
+        "Aug  4 09:10:01 ht-web04 crond[15868]: (happytuk) ERROR (failed to change user)",
+        "cron-change-user",
+        1,
+    ),
+    (
+        "pam_systemd_(sshd:session): Failed to release session: Interrupted system call",
+        "pam-systemd-release-session",
+        1,
+    ),
+    (
+        "kernel: [drm:drm_atomic_helper_wait_for_dependencies [drm_ksm_helper]] *ERROR* [CRTC:37:crtc-0] flip_done timed out",
+        "vmware-flip-done",
+        1,
+    ),
+    (
+        "rtkit-daemon: The canary thread is apparently starving. Taking action.",
+        "rtkit-canary-starving",
+        1,
+    ),
+    (
+        "gnome-software: failed to call gs_plugin_refresh on packagekit-refresh: failure:",
+        "gnome-software-refresh",
+        1,
+    ),
+    (
+        "gnome-software: failed to call gs_plugin_refresh on shell-extenstions:",
+        "gnome-software-refresh",
+        1,
+    ),
+    ("gnome-software: failed to call gs_plugin_refresh on odrs:", "gnome-software-refresh", 1),
+    ("named: managed-keys-zone: No DNSKEY RRSIGs found for '.': success", "named-managed-keys", 1),
+    ("kernel: net_ratelimit: 7 callbacks suppressed", "net-ratelimit-suppressed", 7),
+    ("kerenl: <asm>:[INFO]Filter atamptl unregister", "ahnlab-v3-module", 1),
+    ("kernel: <atamptl>:[INFO]Unloaded atamptl", "ahnlab-v3-module", 1),
+    ("kernel: <asm>:[INFO]AhnLab. Securiry Module Version 3.4.3.8 unloaded", "ahnlab-v3-module", 1),
+    (
+        "kernel: Request for unknown module key 'AhnLab, Inc.: AhnLab Code Signig - 2022.001: a0ee2da1~~~ err -11",
+        "ahnlab-v3-module",
+        1,
+    ),
+    ("kernel: <atamptl>:[INFO]ASM Version 3.4.3.8", "ahnlab-v3-module", 1),
+    (
+        "systemd-tmpfiles: failed to parse ACL \"group:adm:r--,group:wheel:r--\": Invalid argument. Ignoring",
+        "tmpfiles-acl-group",
+        1,
+    ),
+    ("dispatch_procotol_error: type 11 seq 11", "ssh-dispatch-protocol-error", 1),
+    ("logrotate: ALTER exited abnormally with [1]", "logrotate-exited-abnormally", 1),
+    ("audit: audit_backlog=321 > audit_backlog_limit=320", "audit-backlog-exceeded", 1),
+    ("audit: audit_lost=44393 audit_rate_limit=0 audit_backlog_limit=320", "audit-lost", 1),
+    ("audit: backlog limit exceeded", "audit-backlog-exceeded", 1),
+    ("audit_printk_skb: 153 callbacks suppressed", "audit-callbacks-suppressed", 153),
+    ("audit_printk_skb: 114 callbacks suppressed", "audit-callbacks-suppressed", 114),
+];
+
+pub fn append(path: &Path, text: &str) {
+    let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+/// The count of a signature, whatever its severity and verdict.
+fn count(scrape: &Scrape, signature: &str) -> f64 {
+    let start = format!("telltale_log_signature_matches_total{{signature=\"{signature}\",");
+    let series = scrape.series().find(|series| series.starts_with(&start));
+    scrape.value(series.unwrap_or_else(|| panic!("no {start}")))
+}
+
+struct Logs {
+    dir: tempfile::TempDir,
+    exporter: Exporter,
+}
+
+impl Logs {
+    /// Follows a file that has one line already.
+    fn start(more: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, config) = (dir.path().join("syslog"), dir.path().join("telltale.yml"));
+        std::fs::write(&log, "audit: backlog limit exceeded\n").unwrap();
+        let text =
+            format!("logs:\n  sources: [{{name: syslog, files: ['{}']}}]\n{more}", log.display());
+        std::fs::write(&config, text).unwrap();
+        let exporter = Exporter::start(&[&format!("--config.file={}", config.display())]);
+        Self { dir, exporter }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.path().join("syslog")
+    }
+
+    /// The scrape after so many lines were read.
+    fn after(&self, lines: u32) -> Scrape {
+        let read = "telltale_log_lines_total{source=\"syslog\"}";
+        let scrape = || self.exporter.scrape_path("/metrics?collect[]=logs");
+        eventually("the lines are read", || scrape().value(read) == f64::from(lines));
+        scrape()
+    }
+}
+
+#[test]
+fn every_line_of_the_seeds_is_counted_by_its_signature() {
+    let logs = Logs::start("");
+    let start = logs.after(0);
+    assert_eq!(
+        count(&start, "audit-backlog-exceeded"),
+        0.0,
+        "what was there before is not counted"
+    );
+    let mut expected = std::collections::BTreeMap::new();
+    for ((line, signature, times), lines) in SEEDS.iter().zip(1..) {
+        append(&logs.log(), &format!("{line}\n"));
+        *expected.entry(signature).or_insert(0) += times;
+        let scrape = logs.after(lines);
+        assert_eq!(count(&scrape, signature), f64::from(expected[signature]), "{line}");
+    }
+    let scrape = logs.exporter.scrape();
+    for (signature, expected) in expected {
+        assert_eq!(count(&scrape, signature), f64::from(expected), "{signature} in the end");
+    }
+    assert_eq!(scrape.value("telltale_log_unmatched_lines_total{source=\"syslog\"}"), 0.0);
+    assert_eq!(scrape.value("telltale_log_lag_bytes{source=\"syslog\"}"), 0.0);
+    let bytes: usize = SEEDS.iter().map(|(line, ..)| line.len() + 1).sum();
+    assert_eq!(scrape.value("telltale_log_bytes_total{source=\"syslog\"}"), bytes as f64);
+    // As the seeds judge them.
+    for judged in [
+        "vmware-flip-done\",severity=\"info\",verdict=\"harmless\"",
+        "ahnlab-v3-module\",severity=\"info\",verdict=\"harmless\"",
+        "audit-backlog-exceeded\",severity=\"critical\",verdict=\"act\"",
+    ] {
+        let series = format!("telltale_log_signature_matches_total{{signature=\"{judged}}}");
+        assert!(scrape.get(&series).is_some(), "{series}");
+    }
+    let uid = "telltale_log_signature_captures_total{signature=\"sshd-setresuid-nproc\",name=\"uid\",value=\"500\"}";
+    assert_eq!(scrape.value(uid), 1.0);
+    let page = logs.exporter.get("/").text();
+    let line = page.lines().find(|line| line.contains("The audit queue overflowed")).unwrap();
+    let words: Vec<_> = line.split_whitespace().take(4).collect();
+    assert_eq!(words, ["act", "critical", "2", "audit-backlog-exceeded"]);
+}
+
+#[test]
+fn repeated_messages_and_unknown_lines() {
+    let logs = Logs::start("");
+    append(
+        &logs.log(),
+        "Nov 20 05:08:31 h kernel: message repeated 4 times: [ audit: backlog limit exceeded]\n",
+    );
+    append(
+        &logs.log(),
+        "Nov 20 05:08:31 h app: nobody knows \u{1b}[2J\nNov 20 05:08:31 h app: half a l",
+    );
+    let scrape = logs.after(2);
+    assert_eq!(count(&scrape, "audit-backlog-exceeded"), 4.0);
+    assert_eq!(scrape.value("telltale_log_unmatched_lines_total{source=\"syslog\"}"), 1.0);
+    append(&logs.log(), "ine\n");
+    logs.after(3);
+}
+
+#[test]
+fn it_goes_on_after_a_rename() {
+    let logs = Logs::start("");
+    append(&logs.log(), "audit: backlog limit exceeded\n");
+    logs.after(1);
+    append(&logs.log(), "audit: backlog limit exceeded\n");
+    std::fs::rename(logs.log(), logs.dir.path().join("syslog.1")).unwrap();
+    append(&logs.log(), "audit: backlog limit exceeded\n");
+    assert_eq!(count(&logs.after(3), "audit-backlog-exceeded"), 3.0);
+}
+
+#[test]
+fn signatures_of_ones_own_and_switched_off() {
+    let own = tempfile::tempdir().unwrap();
+    let yaml = "- {id: mine, title: Mine, pattern: 'my (?P<what>\\S+) broke', severity: warning, \
+                verdict: act, captures: [what]}\n";
+    std::fs::write(own.path().join("mine.yml"), yaml).unwrap();
+    let more =
+        format!("  signatures: ['{}/*.yml']\n  disable: [pam-session]\n", own.path().display());
+    let logs = Logs::start(&more);
+    append(&logs.log(), "Nov 20 05:08:31 h app: my disk broke\n");
+    let scrape = logs.after(1);
+    assert_eq!(count(&scrape, "mine"), 1.0);
+    let what =
+        "telltale_log_signature_captures_total{signature=\"mine\",name=\"what\",value=\"disk\"}";
+    assert_eq!(scrape.value(what), 1.0);
+    assert!(!scrape.series().any(|series| series.contains("pam-session")));
+}
+
+/// The exporter on a host of this layout below `--path.rootfs`.
+fn on(files: &[&str]) -> Exporter {
+    let mut host = Host::empty();
+    host.add(PROCESS);
+    for file in files {
+        host.file(&format!("root/{file}"), "");
+    }
+    let flags = host.flags();
+    Exporter::start(&flags.each_ref().map(String::as_str))
+}
+
+#[test]
+fn sources_are_chosen_for_the_host() {
+    let sources = |files: &[&str]| {
+        let exporter = on(files);
+        let scrape = exporter.scrape();
+        let up = "telltale_log_source_up{source=\"";
+        let sources: Vec<_> = scrape
+            .series()
+            .filter_map(|series| Some(series.strip_prefix(up)?.trim_end_matches("\"}").to_owned()))
+            .collect();
+        sources
+    };
+    let debian = ["var/log/syslog", "var/log/auth.log", "var/log/kern.log"];
+    assert_eq!(sources(&debian), ["auth", "syslog"], "syslog has the kernel's lines already");
+    let red_hat = ["var/log/messages", "var/log/secure", "var/log/cron"];
+    assert_eq!(sources(&red_hat), ["cron", "messages", "secure"]);
+    assert!(sources(&[]).is_empty());
+}
+
+#[test]
+fn a_host_with_the_journal_alone_is_told_so() {
+    let exporter = on(&[]);
+    let page = exporter.get("/").text();
+    assert!(page.contains("! logs: no log is followed"), "{page}");
+    exporter.scrape();
+    eventually("it is logged", || exporter.log().contains("no log is followed"));
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_down_and_comes_back() {
+    let logs = Logs::start("");
+    let up = || {
+        let scrape = logs.exporter.scrape_path("/metrics?collect[]=logs");
+        scrape.value("telltale_log_source_up{source=\"syslog\"}")
+    };
+    eventually("it is up", || up() == 1.0);
+    std::fs::remove_file(logs.log()).unwrap();
+    eventually("it is down", || up() == 0.0);
+    assert!(logs.exporter.get("/").text().contains("! logs: source syslog: "));
+    File::create(logs.log()).unwrap();
+    eventually("it is up again", || up() == 1.0);
+    append(&logs.log(), "audit: backlog limit exceeded\n");
+    assert_eq!(count(&logs.after(1), "audit-backlog-exceeded"), 1.0);
+}
