@@ -354,7 +354,7 @@ impl Audit {
     }
 }
 
-/// State letter and start time (in clock ticks after boot) of a `stat` file, proc_pid_stat(5).
+/// State letter and start time (in clock ticks after boot) of a `stat` file, `proc_pid_stat(5)`.
 fn state_and_start(stat: &[u8]) -> Option<(u8, u64)> {
     let end = stat.iter().rposition(|&byte| byte == b')')?;
     let mut fields = stat.get(end + 2..)?.split(|&byte| byte == b' ');

@@ -149,7 +149,7 @@ impl Helper {
             returns,
             shared,
             sequence: 0,
-            pace: Pace::new(),
+            pace: Pace::default(),
             rules_due: now,
             told: None,
             stale: stale_sleepers(),

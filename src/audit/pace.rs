@@ -58,9 +58,9 @@ pub struct Rhythm {
     pub panics: bool,
 }
 
-impl Pace {
+impl Default for Pace {
     /// Nothing asked yet.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
             away: [None; ASKERS],
             newest: None,
@@ -71,7 +71,9 @@ impl Pace {
             panics: false,
         }
     }
+}
 
+impl Pace {
     /// Takes in the wait time of the newest status, and after which time asleep the kernel panics.
     pub fn learn(&mut self, wait_jiffies: u32, panics_after: Option<Duration>) {
         self.wait = Duration::from_secs(u64::from(wait_jiffies.div_ceil(SLOWEST_HZ)));
@@ -192,7 +194,7 @@ mod tests {
 
     #[test]
     fn once_a_second_while_nothing_sleeps() {
-        let (asked, most) = play(&mut Pace::new(), Duration::ZERO, 10, |_| false);
+        let (asked, most) = play(&mut Pace::default(), Duration::ZERO, 10, |_| false);
         assert_eq!((asked.len(), most), (10, 0));
     }
 
@@ -200,7 +202,7 @@ mod tests {
     fn an_overflow_never_finds_all_askers_asleep() {
         // 60 s at HZ=100 or slower clocks than ours: assumed and real wait are the same.
         for (jiffies, real) in [(200, 2.0), (600, 6.0), (6000, 60.0), (15000, 60.0)] {
-            let mut pace = Pace::new();
+            let mut pace = Pace::default();
             pace.learn(jiffies, None);
             let real = Duration::from_secs_f64(real);
             let (asked, most) = play(&mut pace, real, 600, |_| true);
@@ -213,7 +215,7 @@ mod tests {
 
     #[test]
     fn full_rate_returns_with_the_first_question_that_does_not_sleep() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::default();
         pace.learn(6000, None);
         let sleep = Duration::from_secs(60);
         let (asked, _) = play(&mut pace, sleep, 60, |at| at < 20.0);
@@ -223,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_hint_brings_the_next_question_forward() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::default();
         pace.learn(60_000, None);
         let start = Instant::now();
         assert_eq!(pace.turn(start), Turn::Ask(0));
@@ -236,7 +238,7 @@ mod tests {
 
     #[test]
     fn an_extra_question_that_sleeps_leaves_the_others_more_time() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::default();
         pace.learn(6000, None);
         let start = Instant::now();
         assert_eq!(pace.extra(start), Some(0));
@@ -252,13 +254,13 @@ mod tests {
 
     #[test]
     fn where_a_sleeper_makes_the_kernel_panic_one_at_most_sleeps() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::default();
         pace.learn(60_000, Some(Duration::from_secs(120)));
         let (asked, most) = play(&mut pace, Duration::from_secs(240), 230, |_| true);
         assert_eq!((asked.len(), most), (1, 1));
         assert!(pace.rhythm(Instant::now()).panics);
         // A wait that is short enough does no harm.
-        let mut pace = Pace::new();
+        let mut pace = Pace::default();
         pace.learn(200, Some(Duration::from_secs(120)));
         assert!(play(&mut pace, Duration::from_secs(2), 30, |_| true).0.len() > 20);
     }

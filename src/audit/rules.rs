@@ -1,7 +1,7 @@
 //! The keys of audit rules, from `struct audit_rule_data`.
 
 /// Fields whose value is the length of a string that follows the fixed part, in order
-/// (`audit_data_to_entry` in kernel/auditfilter.c): SELinux subjects and objects, watches,
+/// (`audit_data_to_entry` in `kernel/auditfilter.c`): `SELinux` subjects and objects, watches,
 /// directories, executables, and the key.
 const STRING_FIELDS: [u32; 14] = [13, 14, 15, 16, 17, 19, 20, 21, 22, 23, 105, 107, 112, KEY];
 

@@ -38,7 +38,9 @@ impl Matcher {
         for (nth, signature) in signatures.iter().enumerate() {
             if signature.programs.is_empty() {
                 unscoped.push(nth);
-                by_program.values_mut().for_each(|list| list.push(nth));
+                for list in by_program.values_mut() {
+                    list.push(nth);
+                }
             }
             for program in &signature.programs {
                 if let Some(list) = by_program.get_mut(program.as_bytes())

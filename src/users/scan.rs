@@ -223,7 +223,7 @@ impl Scanner {
     }
 
     fn is_turn(&self, pid: u32, turns: u32) -> bool {
-        pid.wrapping_add(self.scans) % turns == 0
+        pid.wrapping_add(self.scans).is_multiple_of(turns)
     }
 
     fn read_limits(

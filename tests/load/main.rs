@@ -70,7 +70,7 @@ fn park() {
     }
 }
 
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 enum Child {
     /// Sleeps until we end.
     Sleeps,
