@@ -20,6 +20,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use crate::collector::{Collector, Error, Found};
 use crate::config;
@@ -31,6 +32,9 @@ use status::Status;
 
 /// How long the first collection waits for the first answer; an answer takes less than a millisecond.
 const FIRST_ANSWER: Duration = Duration::from_secs(1);
+
+/// How much later than promised the status may be before that is said.
+const LATE: Duration = Duration::from_secs(3);
 
 const ENABLED: Desc = Desc::gauge(
     "telltale_audit_enabled",
@@ -138,6 +142,8 @@ impl View {
                 |value| format!("{value}{unit}"),
             )
         };
+        let or_none =
+            |limit: u32| if limit == 0 { "no limit".to_owned() } else { limit.to_string() };
         let daemon = match status.pid {
             0 => "none registered".to_owned(),
             pid => format!("pid {pid}"),
@@ -149,9 +155,9 @@ impl View {
                 named(["silent", "printk", "panic"], status.failure),
             ),
             ("daemon", daemon),
-            ("backlog", format!("{} of {}", status.backlog, status.backlog_limit)),
+            ("backlog", format!("{} of {}", status.backlog, or_none(status.backlog_limit))),
             ("lost records", status.lost.to_string()),
-            ("rate limit", status.rate_limit.to_string()),
+            ("rate limit", or_none(status.rate_limit)),
             ("backlog wait time", optional(status.backlog_wait_time, " jiffies")),
             ("waited in all", optional(status.backlog_wait_time_actual, " jiffies")),
             ("features", optional(status.feature_bitmap, "")),
@@ -243,7 +249,8 @@ impl State {
         match self.rhythm {
             Some(rhythm) if rhythm.panics => warnings.push(
                 "the audit queue overflows, and kernel.hung_task_panic=1 would make the kernel \
-                 panic over a question that sleeps too long: nothing is asked while one sleeps"
+                 panic over a question that sleeps too long: nothing is asked until the one that sleeps \
+                 is back, although the overflow may be over by then"
                     .to_owned(),
             ),
             Some(rhythm) if rhythm.sleeping > 0 => warnings.push(format!(
@@ -317,7 +324,20 @@ impl Collector for Audit {
         export(&status, &mut found.metrics);
         found.metrics.add(&BACKLOG_PEAK, &[], peak as f64);
         found.metrics.add(&AGE, &[], now.duration_since(at).as_secs_f64());
-        found.metrics.add(&DAEMON_UP, &[], if up { 1.0 } else { 0.0 });
+        match up {
+            Some(up) => found.metrics.add(&DAEMON_UP, &[], if up { 1.0 } else { 0.0 }),
+            None => found.warnings.push(
+                "the audit daemon's process cannot be read (hidepid), so whether it is up is not \
+                 known; give the exporter CAP_SYS_PTRACE, or the group of the mount's gid= option"
+                    .to_owned(),
+            ),
+        }
+        let age = now.duration_since(at);
+        let promised = state.rhythm.filter(|rhythm| !rhythm.panics).map(|rhythm| rhythm.spacing);
+        if state.trouble.is_none() && promised.is_some_and(|spacing| age > spacing + LATE) {
+            let late = "the audit helper process is late with its answers: is it stopped?";
+            found.warnings.push(late.to_owned());
+        }
         if let Some((count, keys)) = &state.rules {
             found.metrics.add(&RULES, &[], f64::from(*count));
             for key in &self.config.expected_keys {
@@ -333,10 +353,12 @@ impl Audit {
     /// Whether the registered daemon lives and is not stopped. The kernel keeps a pid until it fails
     /// to send it a record, so a killed daemon stays registered, and the pid may be another's by then:
     /// the start time tells.
-    fn daemon_up(&self, pid: u32, first: &mut Option<(u32, Option<u64>)>) -> bool {
+    ///
+    /// `None` where the process exists and may not be read.
+    fn daemon_up(&self, pid: u32, first: &mut Option<(u32, Option<u64>)>) -> Option<bool> {
         if pid == 0 {
             *first = None;
-            return false;
+            return Some(false);
         }
         let stat = std::fs::read(self.procfs.join(format!("{pid}/stat"))).ok();
         let seen = stat.as_deref().and_then(state_and_start);
@@ -348,9 +370,12 @@ impl Audit {
                 start
             }
         };
-        seen.is_some_and(|(state, start)| {
-            Some(start) == known && !matches!(state, b'T' | b't' | b'Z' | b'X')
-        })
+        let Some((state, start)) = seen else {
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
+            // EPERM: it is there.
+            return (test_kill_process(pid) == Err(Errno::SRCH)).then_some(false);
+        };
+        Some(Some(start) == known && !matches!(state, b'T' | b't' | b'Z' | b'X'))
     }
 }
 
@@ -376,7 +401,8 @@ fn export(status: &Status, metrics: &mut Metrics) {
     ] {
         metrics.add(desc, &[], f64::from(value));
     }
-    metrics.add(&BACKLOG_LIMIT_BYTES, &[], (limit * status::BUFFER_BYTES) as f64);
+    let bytes = if limit == 0 { f64::INFINITY } else { (limit * status::BUFFER_BYTES) as f64 };
+    metrics.add(&BACKLOG_LIMIT_BYTES, &[], bytes);
     let waits =
         [(&WAIT_TIME, status.backlog_wait_time), (&WAITED, status.backlog_wait_time_actual)];
     for (desc, value) in waits {

@@ -1,5 +1,6 @@
 //! The one YAML file, and the validation of everything in it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -81,9 +82,16 @@ fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Sour
         if source.files.is_empty() || source.files.iter().any(|file| !file.is_absolute()) {
             return refuse("files needs absolute paths");
         }
-        let pattern = |file: &PathBuf| file.as_os_str().as_encoded_bytes().contains(&b'*');
+        let letter = |byte: &u8| b"*?[".contains(byte);
+        let pattern = |file: &PathBuf| file.as_os_str().as_encoded_bytes().iter().any(letter);
         if source.files.iter().any(pattern) {
             return refuse("patterns are not followed yet; name each file");
+        }
+        let before = list[..nth].iter().flat_map(|source| &source.files);
+        let (mut seen, files) = (before.collect::<BTreeSet<_>>(), &source.files);
+        if let Some(twice) = files.iter().find(|file| !seen.insert(file)) {
+            let twice = twice.display();
+            return refuse(&format!("{twice} is named twice, its lines would count twice"));
         }
     }
     Ok(sources)
@@ -295,6 +303,9 @@ mod tests {
             ("users:\n  exclude: '('\n", "t.yml:2:", "unclosed group"),
             ("users: [1]\n", "t.yml:1:", ""),
             ("users:\n\texclude: x\n", "t.yml:2:", ""),
+            ("logs:\n  sources: [{name: a, files: [/a, /a]}]\n", "t.yml:2:", "twice"),
+            ("logs:\n  sources: [{name: a, files: ['/a?']}]\n", "t.yml:2:", "patterns"),
+            ("logs:\n  sources: [{name: a, files: [a]}]\n", "t.yml:2:", "absolute"),
         ] {
             let line = error(yaml);
             assert!(line.starts_with(place), "{yaml:?}: {line}");

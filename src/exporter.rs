@@ -93,8 +93,7 @@ impl Exporter {
             collectors.push(Box::new(Host::new(&args.procfs)));
         }
         if let Some(signatures) = signatures {
-            let sources = config.logs.sources.unwrap_or_else(|| logs::choose(&args.rootfs));
-            let logs = Logs::start(signatures, sources)?;
+            let logs = Logs::start(signatures, config.logs.sources, &args.rootfs)?;
             logs_view = Some(logs.view());
             collectors.push(Box::new(logs));
         }

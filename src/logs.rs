@@ -1,6 +1,6 @@
 //! Collector `logs`: from bytes to counters, one thread a source.
 //!
-//! A source's thread follows its files ([`file`]), takes each line apart ([`header`]), asks the
+//! A source's thread follows its files ([`mod@file`]), takes each line apart ([`header`]), asks the
 //! [`matcher`] which of the [`catalog`]'s [`signature`]s it is counted for, and publishes positions and
 //! [`counts`] together. The collector reads what is published, and never waits for a line.
 
@@ -61,9 +61,12 @@ const LAYOUTS: [&[(&str, &str)]; 2] = [
 ];
 
 /// What is followed on a host that has none of these.
-pub const ONLY_JOURNAL: &str = "no log is followed: this host has none of the files that rsyslog \
+const ONLY_JOURNAL: &str = "no log is followed: this host has none of the files that rsyslog \
     writes (/var/log/syslog, /var/log/messages), so its logs are probably in the journal alone, which \
     is not read yet. Install rsyslog, or name files under logs.sources";
+
+/// What is said where the configuration names an empty list.
+const EMPTY_LIST: &str = "no log is followed: logs.sources in the configuration is empty";
 
 /// The collector.
 pub struct Logs(View);
@@ -73,6 +76,8 @@ pub struct Logs(View);
 pub struct View {
     matcher: Arc<Matcher>,
     sources: Vec<(String, Arc<Mutex<Published>>)>,
+    /// What to say where there is no source.
+    pub nothing: &'static str,
 }
 
 impl View {
@@ -97,14 +102,16 @@ impl View {
 }
 
 /// The sources of this host where the configuration names none: one distribution's set of files.
-pub fn choose(rootfs: &Path) -> Vec<Source> {
-    let layout = LAYOUTS.iter().find(|layout| rootfs.join(layout[0].1).exists());
+fn choose(rootfs: &Path) -> Vec<Source> {
+    let exists = |path: &str| rootfs.join(path).exists();
+    let layout = LAYOUTS.iter().find(|layout| exists(layout[0].1));
     let source = |&(name, path): &(&str, &str)| Source {
         name: name.to_owned(),
         files: vec![rootfs.join(path)],
         format: Format::Syslog,
     };
-    layout.copied().unwrap_or_default().iter().map(source).collect()
+    let files = layout.copied().unwrap_or_default().iter();
+    files.filter(|(_, path)| exists(path)).map(source).collect()
 }
 
 impl Logs {
@@ -113,11 +120,17 @@ impl Logs {
         self.0.clone()
     }
 
-    /// Starts a thread for each source.
+    /// Starts a thread for each source that is configured, or was chosen where none is.
     ///
     /// # Errors
     /// When a thread cannot be created.
-    pub fn start(signatures: Vec<Signature>, sources: Vec<Source>) -> std::io::Result<Self> {
+    pub fn start(
+        signatures: Vec<Signature>,
+        configured: Option<Vec<Source>>,
+        rootfs: &Path,
+    ) -> std::io::Result<Self> {
+        let nothing = if configured.is_some() { EMPTY_LIST } else { ONLY_JOURNAL };
+        let sources = configured.unwrap_or_else(|| choose(rootfs));
         let (matcher, values) = (Arc::new(Matcher::new(signatures)), Arc::new(Values::default()));
         let mut started = Vec::new();
         for source in sources {
@@ -136,7 +149,7 @@ impl Logs {
             tracing::info!(source = source.name, files = ?source.files, "following");
             started.push((source.name, published));
         }
-        Ok(Self(View { matcher, sources: started }))
+        Ok(Self(View { matcher, sources: started, nothing }))
     }
 }
 
@@ -196,7 +209,8 @@ impl Reader {
         if published.counts.lines != counts.lines || published.counts.bytes != counts.bytes {
             published.counts = counts.clone();
         }
-        matches!(result, Ok(Progress::Read(_) | Progress::Turned))
+        // A file that turned gets its look like the others: it may turn for ever.
+        matches!(result, Ok(Progress::Read(_)))
     }
 }
 
@@ -208,7 +222,7 @@ impl Collector for Logs {
     fn collect(&mut self, found: &mut Found) -> Result<(), Error> {
         let published = self.0.sources();
         if published.is_empty() {
-            found.warnings.push(ONLY_JOURNAL.to_owned());
+            found.warnings.push(self.0.nothing.to_owned());
         }
         for (name, source) in &published {
             export_source(name, source, &mut found.metrics);

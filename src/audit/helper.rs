@@ -8,10 +8,13 @@
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
 
 use super::link::Frame;
 use super::netlink::{self, Message, messages};
@@ -40,6 +43,9 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// Sleepers of former helpers beyond which no more is added to them.
 const MAX_STALE: u32 = 12;
 
+/// How often they are counted again while they are too many.
+const STALE_EVERY: Duration = Duration::from_secs(5);
+
 /// Keys that are told of at most; a rule set has a few dozen.
 const MAX_KEYS: usize = 1000;
 
@@ -50,6 +56,7 @@ const MAX_KEYS: usize = 1000;
 pub fn spawn() -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let child = Command::new("/proc/self/exe")
+        .arg0("telltale_exporter")
         .arg(WORD)
         // What concerns the exporter is none of its business: LISTEN_*, NOTIFY_SOCKET and the rest.
         .env_clear()
@@ -93,7 +100,7 @@ struct Helper {
     pair: UnixStream,
     outbox: Outbox,
     questions: Vec<SyncSender<Question>>,
-    returns: Receiver<(usize, io::Result<()>)>,
+    returns: Receiver<(usize, Result<(), Errno>)>,
     shared: Arc<Mutex<Shared>>,
     sequence: u32,
     pace: Pace,
@@ -112,10 +119,25 @@ struct Question {
 /// What the reader has seen, for the scheduler.
 #[derive(Default)]
 struct Shared {
-    latest: Option<status::Status>,
+    latest: Option<(status::Status, Instant)>,
+    /// The newest question for the rules.
+    rules_question: u32,
     /// A status question that was taken, and when, until it is answered.
     acknowledged: Option<(u32, Instant)>,
     refused: Option<Instant>,
+}
+
+impl Shared {
+    /// What to tell of an errno: a refusal, which lasts and stops the questions for a while, or a
+    /// shortage, which passes.
+    fn refuse(&mut self, errno: Errno, now: Instant) -> Frame {
+        let lasts = [Errno::PERM, Errno::ACCESS, Errno::CONNREFUSED, Errno::PROTONOSUPPORT];
+        if lasts.contains(&errno) {
+            self.refused = Some(now);
+            return Frame::Refused(errno.raw_os_error());
+        }
+        Frame::Unanswered
+    }
 }
 
 impl Helper {
@@ -153,7 +175,7 @@ impl Helper {
             rules_due: now,
             told: None,
             stale: stale_sleepers(),
-            stale_due: now + RULES_EVERY,
+            stale_due: now,
         })
     }
 
@@ -173,12 +195,14 @@ impl Helper {
             let now = Instant::now();
             while let Ok((nth, result)) = self.returns.try_recv() {
                 self.pace.back(nth, now);
-                if let Err(error) = result {
-                    self.refuse(error.raw_os_error().unwrap_or(0), now);
+                if let Err(errno) = result
+                    && self.outbox.tell(&self.lock().refuse(errno, now)).is_err()
+                {
+                    return;
                 }
             }
             let (latest, unanswered, refused) = self.look(now);
-            if let Some(latest) = latest {
+            if let Some((latest, _)) = latest {
                 self.pace.learn(latest.backlog_wait_time.unwrap_or(0), panics_after());
                 if self.pace.slept() {
                     // A daemon that goes on is the usual end of an overflow, and free to see.
@@ -217,42 +241,48 @@ impl Helper {
     }
 
     /// The newest status, whether a question is taken and not answered, and the last refusal.
-    fn look(&self, now: Instant) -> (Option<status::Status>, bool, Option<Instant>) {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+    fn look(&self, now: Instant) -> (Option<(status::Status, Instant)>, bool, Option<Instant>) {
+        let mut shared = self.lock();
         let late = |&(_, at): &(u32, Instant)| now.duration_since(at) > ANSWER_PATIENCE;
         let unanswered = shared.acknowledged.take_if(|taken| late(taken)).is_some();
         (shared.latest, unanswered, shared.refused)
     }
 
-    fn refuse(&self, errno: i32, now: Instant) {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner).refused = Some(now);
-        // A pair that is closed is seen at the next look.
-        let _ = self.outbox.tell(&Frame::Refused(errno));
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether former helpers' sleepers are so many that none may be added.
     fn crowded(&mut self, now: Instant) -> bool {
-        if self.stale >= MAX_STALE && now >= self.stale_due {
+        // Where a sleeper can make the kernel panic, one is as many as there may be.
+        let most = if panics_after().is_some() { 1 } else { MAX_STALE };
+        if self.stale < most {
+            return false;
+        }
+        if now >= self.stale_due {
             self.stale = stale_sleepers();
-            self.stale_due = now + Duration::from_secs(5);
+            self.stale_due = now + STALE_EVERY;
+            if self.stale >= most {
+                let _ = self.outbox.tell(&Frame::Crowded(self.stale));
+            }
         }
-        let crowded = self.stale >= MAX_STALE;
-        if crowded {
-            let _ = self.outbox.tell(&Frame::Crowded(self.stale));
-        }
-        crowded
+        self.stale >= most
     }
 
     /// Rules are asked for seldom, and only well before an overflow: they tell nothing of it.
-    fn rules_are_due(&self, latest: Option<status::Status>, now: Instant) -> bool {
-        let calm = |status: status::Status| {
-            status.backlog_limit == 0 || status.backlog < status.backlog_limit / 2
+    fn rules_are_due(&self, latest: Option<(status::Status, Instant)>, now: Instant) -> bool {
+        let calm = |(status, at): (status::Status, Instant)| {
+            now.duration_since(at) < ANSWER_PATIENCE * 2
+                && (status.backlog_limit == 0 || status.backlog < status.backlog_limit / 2)
         };
         now >= self.rules_due && latest.is_some_and(calm)
     }
 
     fn ask(&mut self, nth: usize, kind: u16) {
         self.sequence = self.sequence.wrapping_add(1);
+        if kind == netlink::LIST_RULES {
+            self.lock().rules_question = self.sequence;
+        }
         // The asker is at home, so there is room.
         let _ = self.questions[nth].try_send(Question { kind, sequence: self.sequence });
     }
@@ -266,10 +296,10 @@ fn ask(
     nth: usize,
     socket: &AuditSocket,
     inbox: &Receiver<Question>,
-    returned: &Sender<(usize, io::Result<()>)>,
+    returned: &Sender<(usize, Result<(), Errno>)>,
 ) {
     for Question { kind, sequence } in inbox {
-        let result = socket.send(&netlink::request(kind, sequence)).map_err(io::Error::from);
+        let result = socket.send(&netlink::request(kind, sequence));
         if returned.send((nth, result)).is_err() {
             return;
         }
@@ -306,17 +336,19 @@ impl Reader {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         match message {
             Message::Ack(sequence) => shared.acknowledged = Some((sequence, Instant::now())),
+            // Without rules there is still the status.
+            Message::Refused(sequence, _) if sequence == shared.rules_question => {}
             Message::Refused(_, errno) => {
-                shared.refused = Some(Instant::now());
+                let frame = shared.refuse(Errno::from_raw_os_error(errno), Instant::now());
                 drop(shared);
-                return self.outbox.tell(&Frame::Refused(errno));
+                return self.outbox.tell(&frame);
             }
             Message::Status(sequence, payload) => {
                 if shared.acknowledged.is_some_and(|(taken, _)| taken == sequence) {
                     shared.acknowledged = None;
                 }
                 if let Some(status) = status::parse(payload) {
-                    shared.latest = Some(status);
+                    shared.latest = Some((status, Instant::now()));
                     shared.refused = None;
                     drop(shared);
                     return self.outbox.tell(&Frame::Status(payload.to_vec()));

@@ -18,7 +18,7 @@ pub struct Status {
     pub backlog_limit: u32,
     /// Records lost since boot or `auditctl --reset-lost`.
     pub lost: u32,
-    /// Records that wait now; at most one more than the limit.
+    /// Records that wait now; a few more than the limit at most.
     pub backlog: u32,
     /// Which optional features the kernel has (Linux 3.15).
     pub feature_bitmap: Option<u32>,

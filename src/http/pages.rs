@@ -188,7 +188,7 @@ fn log_tables(view: &logs::View) -> [Table; 2] {
         title: "Log sources",
         heads: vec!["source", "files", "state", "lines", "unknown"],
         rows: sources.collect(),
-        empty: logs::ONLY_JOURNAL,
+        empty: view.nothing,
     };
     let mut matched: Vec<_> = view
         .signatures(&published)

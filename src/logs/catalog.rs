@@ -29,7 +29,9 @@ pub fn load(files: &[String], disable: &[String]) -> Result<Vec<Signature>, Erro
     }
     for id in disable {
         if !places.contains_key(id) {
-            return Err(Error::new(format!("logs.disable: there is no signature '{id}'")));
+            return Err(Error::new(format!(
+                "logs.disable: there is no signature '{id}'; correct the id or take it out"
+            )));
         }
     }
     signatures.retain(|signature| !disable.contains(&signature.id.value));

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// A longer line is cut here; the rest of it is passed over.
 pub const MAX_LINE: usize = 64 * 1024;
 
+/// `SYSFS_MAGIC` of `include/uapi/linux/magic.h`.
+const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
+
 /// Bytes read at one time, so that what is published never lies far behind what is read.
 const CHUNK: usize = 64 * 1024;
 
@@ -60,9 +63,11 @@ impl Follower {
     /// Looks at the file for the first time and goes to its end.
     pub fn new(path: PathBuf) -> Self {
         let mut follower = Self { path, open: None, from_end: true, buffer: vec![0; CHUNK] };
-        // An error comes back at the next look, and is told then.
-        let _ = follower.open_again();
-        follower.from_end = false;
+        // An error comes back at the next look, and is told then. A file that is there and cannot be
+        // opened has lines of before our time: once it can be, it is followed from its end.
+        if follower.open_again().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            follower.from_end = false;
+        }
         follower
     }
 
@@ -115,9 +120,18 @@ impl Follower {
         if !there.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
+        // Files of procfs look regular, have no size, and some lose what is read from them.
+        let magic = rustix::fs::fstatfs(&file)?.f_type;
+        if magic == rustix::fs::PROC_SUPER_MAGIC || magic == SYSFS_MAGIC {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "not a log but a kernel's file",
+            ));
+        }
         let offset = if self.from_end { file.seek(SeekFrom::End(0))? } else { 0 };
         let position = Position { device: there.dev(), inode: there.ino(), offset, lag: 0 };
         self.open = Some(Open { file, position, partial: Vec::new(), cut: false });
+        self.from_end = false;
         Ok(())
     }
 }
@@ -245,8 +259,10 @@ mod tests {
 
     #[test]
     fn what_is_no_regular_file_is_refused_at_once() {
-        let mut follower = Follower::new("/dev/zero".into());
-        assert!(follower.read(|_| ()).is_err());
+        for path in ["/dev/zero", "/proc/version", "/sys/kernel/profiling", "/"] {
+            let mut follower = Follower::new(path.into());
+            assert!(follower.read(|_| ()).is_err(), "{path}");
+        }
     }
 
     proptest! {

