@@ -143,6 +143,14 @@ impl Users {
 #[derive(Debug, Clone, Default)]
 pub struct Pattern(Option<Regex>);
 
+/// What is wrong with a regular expression, in one line.
+pub fn mistake(text: &str, error: &regex::Error) -> String {
+    // The last line of a regex error names the mistake, the ones before draw it.
+    let error = error.to_string();
+    let mistake = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    format!("'{text}' is no regular expression: {mistake}")
+}
+
 impl std::str::FromStr for Pattern {
     type Err = String;
 
@@ -150,12 +158,7 @@ impl std::str::FromStr for Pattern {
         if text.is_empty() {
             return Ok(Self(None));
         }
-        // The last line of a regex error names the mistake, the ones before draw it.
-        Regex::new(text).map(|regex| Self(Some(regex))).map_err(|error| {
-            let error = error.to_string();
-            let mistake = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            format!("'{text}' is no regular expression: {mistake}")
-        })
+        Regex::new(text).map(|regex| Self(Some(regex))).map_err(|error| mistake(text, &error))
     }
 }
 

@@ -100,11 +100,7 @@ const MAX_REGEX_BYTES: usize = 1 << 20;
 
 fn wording(text: &str) -> Result<Regex, String> {
     let regex = RegexBuilder::new(text).unicode(false).size_limit(MAX_REGEX_BYTES).build();
-    let regex = regex.map_err(|error| {
-        let error = error.to_string();
-        let mistake = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        format!("'{text}' is no regular expression: {mistake}")
-    })?;
+    let regex = regex.map_err(|error| crate::config::mistake(text, &error))?;
     if regex.is_match(b"") {
         return Err(format!("'{text}' matches every line; say what the line must have"));
     }
