@@ -47,6 +47,11 @@ pub struct Args {
     #[arg(long = "path.rootfs", value_name = "DIR", default_value = "/")]
     pub rootfs: PathBuf,
 
+    /// Directory for what survives a restart: log positions and counters [default: `STATE_DIRECTORY`,
+    /// else telltale_exporter in `XDG_STATE_HOME` or ~/.local/state]
+    #[arg(long = "path.state", value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
     /// Show only users whose name matches this regular expression
     #[arg(long = "collector.users.include", value_name = "REGEX")]
     pub users_include: Option<String>,

@@ -47,7 +47,7 @@ pub struct Logs {
 pub struct Source {
     /// The label `source`.
     pub name: String,
-    /// Paths of the files.
+    /// Paths of logs, patterns of them, or directories all of whose files are logs.
     pub files: Vec<PathBuf>,
     /// What a line looks like.
     #[serde(default)]
@@ -82,10 +82,10 @@ fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Sour
         if source.files.is_empty() || source.files.iter().any(|file| !file.is_absolute()) {
             return refuse("files needs absolute paths");
         }
-        let letter = |byte: &u8| b"*?[".contains(byte);
-        let pattern = |file: &PathBuf| file.as_os_str().as_encoded_bytes().iter().any(letter);
-        if source.files.iter().any(pattern) {
-            return refuse("patterns are not followed yet; name each file");
+        for file in source.files.iter().filter_map(|file| file.to_str()) {
+            if let Err(error) = glob::Pattern::new(file) {
+                return refuse(&format!("'{file}' is no pattern: {error}"));
+            }
         }
         let before = list[..nth].iter().flat_map(|source| &source.files);
         let (mut seen, files) = (before.collect::<BTreeSet<_>>(), &source.files);
@@ -307,7 +307,7 @@ mod tests {
             ("users: [1]\n", "t.yml:1:", ""),
             ("users:\n\texclude: x\n", "t.yml:2:", ""),
             ("logs:\n  sources: [{name: a, files: [/a, /a]}]\n", "t.yml:2:", "twice"),
-            ("logs:\n  sources: [{name: a, files: ['/a?']}]\n", "t.yml:2:", "patterns"),
+            ("logs:\n  sources: [{name: a, files: ['/a[']}]\n", "t.yml:2:", "no pattern"),
             ("logs:\n  sources: [{name: a, files: [a]}]\n", "t.yml:2:", "absolute"),
         ] {
             let line = error(yaml);

@@ -10,6 +10,7 @@ use crate::logs::signature::Signature;
 use crate::logs::{self, Logs};
 use crate::metrics::{Desc, Metrics};
 use crate::process::OwnProcess;
+use crate::state::{Loaded, State};
 use crate::users::cgroups::Cgroups;
 use crate::users::host::Host;
 use crate::users::{Latest, Users};
@@ -67,8 +68,8 @@ impl Selection {
 }
 
 impl Exporter {
-    /// Builds and starts the collectors that are on; `helper` is there when `audit` is,
-    /// and `signatures` when `logs` is.
+    /// Builds and starts the collectors that are on; `helper` is there when `audit` is, and
+    /// `signatures` and `state` when `logs` is.
     ///
     /// # Errors
     /// When a thread cannot be created.
@@ -76,7 +77,7 @@ impl Exporter {
         args: &Args,
         config: Config,
         helper: Option<Helper>,
-        signatures: Option<Vec<Signature>>,
+        logs: Option<(Vec<Signature>, (State, Loaded))>,
     ) -> std::io::Result<Self> {
         let mut collectors: Vec<Box<dyn Collector>> = Vec::new();
         let (mut latest, mut audit_view, mut logs_view) =
@@ -92,8 +93,8 @@ impl Exporter {
         if args.enabled("host") {
             collectors.push(Box::new(Host::new(&args.procfs)));
         }
-        if let Some(signatures) = signatures {
-            let logs = Logs::start(signatures, config.logs.sources, &args.rootfs)?;
+        if let Some((signatures, state)) = logs {
+            let logs = Logs::start(signatures, config.logs.sources, &args.rootfs, state)?;
             logs_view = Some(logs.view());
             collectors.push(Box::new(logs));
         }

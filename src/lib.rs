@@ -10,13 +10,12 @@
 //!   own use.
 //! * [`audit`] is the room of the audit subsystem: a helper process asks, a collector shows.
 //! * [`logs`] is the room of the log lines: followed, matched, counted.
+//! * [`state`] keeps over a restart what must not be forgotten: log positions and counters.
 //! * [`http`] answers: metrics, pages, health.
 //! * [`sys`] touches the kernel. Everything else parses bytes.
 //!
-//! Threads: one runs hyper on tokio, one each collector, one each log source,
-//! one asks for names, one listens to the audit
-//! helper, one writes the log. All
-//! are made before the first request; afterwards nothing is created, so that the exporter goes on when
+//! Threads: one runs hyper on tokio, one each collector, one each log source, one asks for names, one
+//! listens to the audit helper, one writes the log, one the state. All are made before the first request; afterwards nothing is created, so that the exporter goes on when
 //! the host or its own user is out of processes.
 
 pub mod args;
@@ -30,6 +29,7 @@ pub mod logs;
 pub mod metrics;
 pub mod peak;
 pub mod process;
+pub mod state;
 pub mod sys;
 pub mod users;
 

@@ -1,31 +1,39 @@
 //! Collector `logs`: from bytes to counters, one thread a source.
 //!
-//! A source's thread follows its files ([`mod@file`]), takes each line apart ([`header`]), asks the
-//! [`matcher`] which of the [`catalog`]'s [`signature`]s it is counted for, and publishes positions and
-//! [`counts`] together. The collector reads what is published, and never waits for a line.
+//! A source's thread ([`mod@source`]) follows its logs ([`follower`]) over rotation and restart, takes
+//! each line apart ([`header`]), asks the [`matcher`] which of the [`catalog`]'s [`signature`]s it is
+//! counted for, and publishes positions and [`counts`] together. The collector reads what is published,
+//! writes it to the [`snapshot`] and shows it, and never waits for a line.
 
 pub mod catalog;
+pub mod content;
 pub mod counts;
-pub mod file;
+pub mod effects;
+pub mod follower;
 pub mod header;
+pub mod lines;
 pub mod matcher;
+pub mod rotated;
 pub mod signature;
+pub mod snapshot;
+pub mod source;
+pub mod watch;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::collector::{Collector, Error, Found};
 use crate::config::{Format, Source};
 use crate::metrics::{Desc, Metrics};
-use counts::{Counts, Matched, Published, Values};
-use file::{Follower, Progress};
-use header::Line;
+use crate::state::{Loaded, State};
+use counts::{Matched, Published, Values};
+use effects::{Lost, Rotation};
 use matcher::Matcher;
 use signature::Signature;
-
-/// How often files are looked at when there is nothing new.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+use snapshot::Snapshot;
+use source::Reader;
 
 const MATCHES: Desc = Desc::counter(
     "telltale_log_signature_matches_total",
@@ -47,6 +55,16 @@ const LINES: Desc = Desc::counter("telltale_log_lines_total", "Log lines read.")
 const BYTES: Desc = Desc::counter("telltale_log_bytes_total", "Bytes of log read.");
 const UNMATCHED: Desc =
     Desc::counter("telltale_log_unmatched_lines_total", "Log lines that no signature matched.");
+const ROTATIONS: Desc =
+    Desc::counter("telltale_log_rotations_total", "Rotations of the source's logs, by method.");
+const LOST: Desc = Desc::counter(
+    "telltale_log_lost_bytes_total",
+    "Bytes of log that are part of no line counted, by reason.",
+);
+const STATE_ERRORS: Desc = Desc::counter(
+    "telltale_state_write_errors_total",
+    "Snapshots of positions and counters that could not be written.",
+);
 const LAG: Desc =
     Desc::gauge("telltale_log_lag_bytes", "Bytes written to the source and not read yet.");
 const LAST_LINE: Desc =
@@ -69,35 +87,54 @@ const ONLY_JOURNAL: &str = "no log is followed: this host has none of the files 
 const EMPTY_LIST: &str = "no log is followed: logs.sources in the configuration is empty";
 
 /// The collector.
-pub struct Logs(View);
+pub struct Logs {
+    view: View,
+    state: State,
+}
 
 /// The signatures and what each source has published.
 #[derive(Clone)]
 pub struct View {
     matcher: Arc<Matcher>,
-    sources: Vec<(String, Arc<Mutex<Published>>)>,
+    sources: Vec<(Source, Arc<Mutex<Published>>)>,
+    /// What was counted by sources that are not configured any more.
+    retired: Arc<BTreeMap<String, Matched>>,
     /// What to say where there is no source.
     pub nothing: &'static str,
 }
 
 impl View {
     /// Every source with what it has published.
-    pub fn sources(&self) -> Vec<(&str, Published)> {
+    pub fn sources(&self) -> Vec<(&Source, Published)> {
         let published = |source: &Mutex<Published>| {
             source.lock().unwrap_or_else(PoisonError::into_inner).clone()
         };
-        self.sources.iter().map(|(name, source)| (&**name, published(source))).collect()
+        self.sources.iter().map(|(source, shared)| (source, published(shared))).collect()
     }
 
     /// Every signature with what it has counted in these sources.
     pub fn signatures(
         &self,
-        sources: &[(&str, Published)],
+        sources: &[(&Source, Published)],
     ) -> impl Iterator<Item = (&Signature, Option<Matched>)> {
         self.matcher.signatures().iter().enumerate().map(|(nth, signature)| {
-            let of = |(_, source): &(&str, Published)| source.counts.signatures.get(&nth).cloned();
-            (signature, sources.iter().filter_map(of).reduce(Matched::and))
+            let of =
+                |(_, source): &(&Source, Published)| source.counts.signatures.get(&nth).cloned();
+            let retired = self.retired.get(&signature.id.value).cloned();
+            let all = sources.iter().filter_map(of).chain(retired);
+            let merged = all.reduce(|mut sum, other| {
+                sum.merge(other);
+                sum
+            });
+            (signature, merged)
         })
+    }
+
+    /// Writes what is about to be shown: after that no restart can fall back behind it.
+    fn save(&self, sources: &[(&Source, Published)], state: &mut State) {
+        let kept: Vec<_> = sources.iter().map(|(source, shown)| (*source, shown)).collect();
+        let snapshot = Snapshot::of(&kept, &self.retired, self.matcher.signatures());
+        state.save(snapshot.encode());
     }
 }
 
@@ -114,13 +151,17 @@ fn choose(rootfs: &Path) -> Vec<Source> {
     files.filter(|(_, path)| exists(path)).map(source).collect()
 }
 
+/// Descriptors that are left to everything else: 256 connections, and what a scrape opens.
+const OTHER_DESCRIPTORS: u64 = 600;
+
 impl Logs {
     /// What the pages show.
     pub fn view(&self) -> View {
-        self.0.clone()
+        self.view.clone()
     }
 
-    /// Starts a thread for each source that is configured, or was chosen where none is.
+    /// Starts a thread for each source that is configured, or was chosen where none is. They take up
+    /// what the last run has left.
     ///
     /// # Errors
     /// When a thread cannot be created.
@@ -128,89 +169,74 @@ impl Logs {
         signatures: Vec<Signature>,
         configured: Option<Vec<Source>>,
         rootfs: &Path,
+        (state, loaded): (State, Loaded),
     ) -> std::io::Result<Self> {
         let nothing = if configured.is_some() { EMPTY_LIST } else { ONLY_JOURNAL };
         let sources = configured.unwrap_or_else(|| choose(rootfs));
-        let (matcher, values) = (Arc::new(Matcher::new(signatures)), Arc::new(Values::default()));
+        let mut snapshot = restored(loaded);
+        let values = Arc::new(Values::default());
+        let starts: Vec<_> =
+            sources.iter().map(|source| snapshot.take(source, &signatures)).collect();
+        for start in &starts {
+            let counted = start.published.counts.signatures.iter();
+            snapshot::claim(&values, counted.map(|(nth, matched)| (*nth, matched)));
+        }
+        let retired = snapshot.retire();
+        let ids = signatures.iter().enumerate();
+        let of = |(nth, one): (usize, &Signature)| Some((nth, retired.get(&one.id.value)?));
+        snapshot::claim(&values, ids.filter_map(of));
+
+        let matcher = Arc::new(Matcher::new(signatures));
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let descriptors = limit.unwrap_or(u64::MAX).saturating_sub(OTHER_DESCRIPTORS);
+        let descriptors = descriptors / (sources.len() as u64).max(1);
         let mut started = Vec::new();
-        for source in sources {
-            let published = Arc::new(Mutex::new(Published::default()));
-            let reader = Reader {
-                followers: source.files.iter().cloned().map(Follower::new).collect(),
-                format: source.format,
-                matcher: Arc::clone(&matcher),
-                values: Arc::clone(&values),
-                published: Arc::clone(&published),
-            };
+        for (source, start) in sources.into_iter().zip(starts) {
+            let published = Arc::new(Mutex::new(start.published));
+            tracing::info!(source = source.name, files = ?source.files, "following");
+            // The files are looked at here and now: what is written from now on counts.
+            let reader = Reader::new(
+                source.clone(),
+                start.known,
+                Arc::clone(&published),
+                Arc::clone(&matcher),
+                Arc::clone(&values),
+                usize::try_from(descriptors).unwrap_or(usize::MAX),
+            );
             std::thread::Builder::new()
                 .name(format!("log-{}", source.name))
-                .stack_size(256 * 1024)
+                .stack_size(512 * 1024)
                 .spawn(move || reader.run())?;
-            tracing::info!(source = source.name, files = ?source.files, "following");
-            started.push((source.name, published));
+            started.push((source, published));
         }
-        Ok(Self(View { matcher, sources: started, nothing }))
+        let view = View { matcher, sources: started, retired: Arc::new(retired), nothing };
+        let mut logs = Self { view, state };
+        // So that a run that ends before its first scrape has a beginning.
+        logs.view.save(&logs.view.sources(), &mut logs.state);
+        Ok(logs)
     }
 }
 
-/// A source's thread.
-struct Reader {
-    followers: Vec<Follower>,
-    format: Format,
-    matcher: Arc<Matcher>,
-    values: Arc<Values>,
-    published: Arc<Mutex<Published>>,
-}
-
-impl Reader {
-    fn run(mut self) {
-        let mut counts = Counts::default();
-        loop {
-            let mut idle = true;
-            for nth in 0..self.followers.len() {
-                idle &= !self.look(nth, &mut counts);
-            }
-            if idle {
-                std::thread::sleep(LOOK_EVERY);
-            }
+/// What of the last run's snapshot may be taken up.
+fn restored(loaded: Loaded) -> Snapshot {
+    let Some(payload) = loaded.payload else { return Snapshot::default() };
+    match Snapshot::decode(&payload) {
+        Ok(snapshot) if loaded.values => snapshot,
+        Ok(snapshot) => {
+            tracing::info!(
+                "log positions are taken up; counters begin at 0, for the snapshot is not \
+                known to be as new as what was last shown"
+            );
+            snapshot.without_values()
         }
-    }
-
-    /// Reads one chunk of one file and publishes; `true` when there may be more.
-    fn look(&mut self, nth: usize, counts: &mut Counts) -> bool {
-        let (follower, now) = (&mut self.followers[nth], SystemTime::now());
-        let result = follower.read(|bytes| {
-            let line = match self.format {
-                Format::Syslog => header::parse(bytes),
-                Format::Plain => Line {
-                    priority: None,
-                    host: b"",
-                    program: None,
-                    pid: None,
-                    message: bytes,
-                    times: 1,
-                },
-            };
-            counts.add(&line, &self.matcher, &self.values, now);
-        });
-        if let Ok(Progress::Read(bytes)) = result {
-            counts.bytes += bytes;
+        Err(error) => {
+            tracing::warn!(
+                error,
+                "the snapshot cannot be read; counters begin at 0, logs are \
+                followed from their end"
+            );
+            Snapshot::default()
         }
-        let state = match (&result, follower.position()) {
-            // Between a file and its successor nothing is wrong.
-            (Ok(Progress::Turned), _) | (Ok(_), None) => None,
-            (Ok(_), Some(position)) => Some(Ok(position)),
-            (Err(error), _) => Some(Err(error.to_string())),
-        };
-        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(state) = state {
-            published.files.insert(follower.path().to_owned(), state);
-        }
-        if published.counts.lines != counts.lines || published.counts.bytes != counts.bytes {
-            published.counts = counts.clone();
-        }
-        // A file that turned gets its look like the others: it may turn for ever.
-        matches!(result, Ok(Progress::Read(_)))
     }
 }
 
@@ -220,39 +246,39 @@ impl Collector for Logs {
     }
 
     fn collect(&mut self, found: &mut Found) -> Result<(), Error> {
-        let published = self.0.sources();
+        let published = self.view.sources();
         if published.is_empty() {
-            found.warnings.push(self.0.nothing.to_owned());
+            found.warnings.push(self.view.nothing.to_owned());
         }
-        for (name, source) in &published {
-            export_source(name, source, &mut found.metrics);
-            for (path, state) in &source.files {
-                if let Err(error) = state {
-                    found.warnings.push(unreadable(name, path, error));
-                }
-            }
+        self.view.save(&published, &mut self.state);
+        found.warnings.extend(self.state.warnings());
+        found.metrics.add(&STATE_ERRORS, &[], self.state.errors() as f64);
+        for (source, shown) in &published {
+            export_source(&source.name, shown, &mut found.metrics);
+            found.warnings.extend(warnings(&source.name, shown));
         }
-        for (signature, matched) in self.0.signatures(&published) {
+        for (signature, matched) in self.view.signatures(&published) {
             export_signature(signature, matched.as_ref(), &mut found.metrics);
         }
         Ok(())
     }
 }
 
-impl Matched {
-    /// The same signature in two sources.
-    fn and(mut self, other: Self) -> Self {
-        self.count = self.count.saturating_add(other.count);
-        self.last = self.last.max(other.last);
-        for (name, values) in other.captures {
-            let mine = self.captures.entry(name).or_default();
-            for (value, count) in values {
-                let total = mine.entry(value).or_default();
-                *total = total.saturating_add(count);
-            }
-        }
-        self
+/// Logs that are named one by one where they cannot be read.
+const MAX_NAMED: usize = 5;
+
+/// What is wrong with a source.
+fn warnings(name: &str, source: &Published) -> Vec<String> {
+    let mut warnings: Vec<_> =
+        source.notes.iter().map(|note| format!("source {name}: {note}")).collect();
+    let failing = source.files.iter().filter_map(|(path, file)| Some((path, file.error.as_ref()?)));
+    let failing: Vec<_> = failing.collect();
+    warnings
+        .extend(failing.iter().take(MAX_NAMED).map(|(path, error)| unreadable(name, path, error)));
+    if failing.len() > MAX_NAMED {
+        warnings.push(format!("source {name}: and {} more", failing.len() - MAX_NAMED));
     }
+    warnings
 }
 
 fn unreadable(name: &str, path: &Path, error: &str) -> String {
@@ -271,10 +297,19 @@ fn export_source(name: &str, source: &Published, metrics: &mut Metrics) {
     metrics.add(&LINES, &labels, counts.lines as f64);
     metrics.add(&BYTES, &labels, counts.bytes as f64);
     metrics.add(&UNMATCHED, &labels, counts.unmatched as f64);
-    let up = !source.files.is_empty() && source.files.values().all(Result::is_ok);
+    for (how, method) in Rotation::ALL {
+        let labels = [("source", name), ("method", method)];
+        metrics.add(&ROTATIONS, &labels, counts.sums.rotations(how) as f64);
+    }
+    for (why, reason) in Lost::ALL {
+        let labels = [("source", name), ("reason", reason)];
+        metrics.add(&LOST, &labels, counts.sums.lost(why) as f64);
+    }
+    let up = !source.files.is_empty() && source.files.values().all(|file| file.error.is_none());
     metrics.add(&UP, &labels, if up { 1.0 } else { 0.0 });
     if up {
-        let lag: u64 = source.files.values().flatten().map(|position| position.lag).sum();
+        let generations = source.files.values().flat_map(|file| &file.state.generations);
+        let lag: u64 = generations.map(follower::Kept::lag).sum();
         metrics.add(&LAG, &labels, lag as f64);
     }
     if let Some(last) = counts.last_line {

@@ -9,6 +9,7 @@ use telltale_exporter::audit::helper;
 use telltale_exporter::config::Config;
 use telltale_exporter::exporter::Exporter;
 use telltale_exporter::logs::catalog;
+use telltale_exporter::state::State;
 use telltale_exporter::{http, logging};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -50,10 +51,13 @@ fn run() -> Result<(), String> {
     let helper = args.enabled("audit").then(helper::spawn).transpose();
     let helper = helper.map_err(|error| format!("cannot start the audit helper: {error}"))?;
     let listeners = http::bind(&args.listen)?;
+    raise_descriptor_limit();
     // From here on everything is logged, and every thread is made before the first request.
     let cannot_start = |error: std::io::Error| format!("cannot start: {error}");
     let log = logging::start(args.log_level, args.log_format).map_err(cannot_start)?;
-    let exporter = Exporter::start(&args, config, helper, signatures).map_err(cannot_start)?;
+    let state = signatures.is_some().then(|| State::open(args.state.as_deref())).transpose()?;
+    let exporter =
+        Exporter::start(&args, config, helper, signatures.zip(state)).map_err(cannot_start)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(cannot_start)?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot_start)?;
@@ -68,4 +72,12 @@ fn run() -> Result<(), String> {
     })?;
     drop(log);
     Ok(())
+}
+
+/// A log source may have thousands of files; the soft limit is 1024 for programs that use select(2).
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Without it, files are closed and opened again.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

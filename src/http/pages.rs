@@ -11,6 +11,7 @@ use crate::audit;
 use crate::collector::Shown;
 use crate::exporter::Exporter;
 use crate::logs;
+use crate::logs::effects::{Lost, Rotation};
 use crate::logs::signature::Verdict;
 use crate::users::limits::Limit;
 use crate::users::report::{Report, Row};
@@ -172,21 +173,35 @@ fn audit(view: &audit::View) -> Table {
 /// The sources, and the signatures that have matched, those that ask to act first.
 fn log_tables(view: &logs::View) -> [Table; 2] {
     let published = view.sources();
-    let sources = published.iter().map(|(name, source)| {
-        let files: Vec<_> = source.files.keys().map(|path| path.display().to_string()).collect();
-        let errors: Vec<_> =
-            source.files.values().filter_map(|state| state.clone().err()).collect();
+    let sources = published.iter().map(|(configured, source)| {
+        let files = configured.files.iter().map(|path| path.display().to_string());
+        let errors: Vec<_> = source.files.values().filter_map(|file| file.error.clone()).collect();
         let (mark, state) = match &errors[..] {
+            [] if source.files.is_empty() => (Mark::Watch, "no file matches".to_owned()),
             [] => (Mark::Plain, "ok".to_owned()),
-            _ => (Mark::Act, errors.join(", ")),
+            [one] => (Mark::Act, one.clone()),
+            [one, ..] => (Mark::Act, format!("{one}, and {} more", errors.len() - 1)),
         };
-        let count = source.counts.lines.to_string();
-        let unknown = source.counts.unmatched.to_string();
-        Line { mark, cells: vec![(*name).to_owned(), files.join(" "), state, count, unknown] }
+        let counts = &source.counts;
+        let rotations: u64 = Rotation::ALL.iter().map(|(how, _)| counts.sums.rotations(*how)).sum();
+        let lost: u64 = Lost::ALL.iter().map(|(why, _)| counts.sums.lost(*why)).sum();
+        let numbers = [source.files.len() as u64, counts.lines, counts.unmatched, rotations, lost];
+        let mut cells = vec![configured.name.clone(), files.collect::<Vec<_>>().join(" "), state];
+        cells.extend(numbers.iter().map(ToString::to_string));
+        Line { mark, cells }
     });
     let sources = Table {
         title: "Log sources",
-        heads: vec!["source", "files", "state", "lines", "unknown"],
+        heads: vec![
+            "source",
+            "files",
+            "state",
+            "logs",
+            "lines",
+            "unknown",
+            "rotations",
+            "bytes lost",
+        ],
         rows: sources.collect(),
         empty: view.nothing,
     };

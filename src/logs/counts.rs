@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::file::Position;
-use super::header::Line;
+use serde::{Deserialize, Serialize};
+
+use super::effects::Sums;
+use super::follower;
+use super::header::{self, Line};
 use super::matcher::Matcher;
 use crate::metrics::{OTHER, label_text};
 
@@ -25,6 +28,11 @@ impl Values {
     /// The label for a value: itself while there is room, else `other`.
     fn label(&self, signature: usize, name: &str, value: &[u8]) -> String {
         let value = label_text(&value[..value.len().min(MAX_VALUE_BYTES)]);
+        self.claim(signature, name, value)
+    }
+
+    /// The label for a value that was one before.
+    pub fn claim(&self, signature: usize, name: &str, value: String) -> String {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let values = taken.entry((signature, name.to_owned())).or_default();
         if values.contains(&value) || values.len() < MAX_VALUES {
@@ -44,6 +52,8 @@ pub struct Counts {
     pub bytes: u64,
     /// Lines that no signature matched.
     pub unmatched: u64,
+    /// Rotations, and bytes that no line was made of.
+    pub sums: Sums,
     /// When the last line was read.
     pub last_line: Option<SystemTime>,
     /// By position of the signature.
@@ -51,7 +61,7 @@ pub struct Counts {
 }
 
 /// What one signature has counted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Matched {
     /// Events.
     pub count: u64,
@@ -64,20 +74,74 @@ pub struct Matched {
 /// A source as others see it: positions, and the counts of exactly what lies before them.
 #[derive(Debug, Clone, Default)]
 pub struct Published {
-    /// Where each file has been read to; `Err` says why one cannot be.
-    pub files: BTreeMap<PathBuf, Result<Position, String>>,
+    /// By path.
+    pub files: BTreeMap<PathBuf, File>,
     /// The counts.
     pub counts: Counts,
+    /// What is to be known about the source.
+    pub notes: Vec<String>,
+}
+
+/// A log of a source.
+#[derive(Debug, Clone, Default)]
+pub struct File {
+    /// Which files it is, and how far they are read.
+    pub state: follower::State,
+    /// The last line, if it was counted: the next may say that it was repeated.
+    pub previous: Vec<u8>,
+    /// Why it cannot be read.
+    pub error: Option<String>,
+}
+
+/// A longer line is not remembered for being repeated.
+const MAX_PREVIOUS: usize = 4096;
+
+/// What lines are counted with.
+pub struct Counter<'a> {
+    /// The signatures.
+    pub matcher: &'a Matcher,
+    /// The labels of captures.
+    pub values: &'a Values,
+    /// How lines are taken apart.
+    pub parse: for<'l> fn(&'l [u8]) -> Line<'l>,
+    /// The time.
+    pub now: SystemTime,
+}
+
+impl Counter<'_> {
+    /// Counts a line; `last message repeated 3 times` is three of the line before.
+    pub fn count(&self, bytes: &[u8], previous: &mut Vec<u8>, counts: &mut Counts) {
+        let line = (self.parse)(bytes);
+        if let Some(times) = header::repeats(&line)
+            && !previous.is_empty()
+        {
+            let line = Line { times, ..(self.parse)(previous) };
+            counts.add(&line, self.matcher, self.values, self.now);
+            return;
+        }
+        let matched = counts.add(&line, self.matcher, self.values, self.now);
+        previous.clear();
+        if matched && bytes.len() <= MAX_PREVIOUS {
+            previous.extend_from_slice(bytes);
+        }
+    }
 }
 
 impl Counts {
-    /// Counts one line.
-    pub fn add(&mut self, line: &Line<'_>, matcher: &Matcher, values: &Values, now: SystemTime) {
+    /// Counts one line; whether a signature matched it.
+    pub fn add(
+        &mut self,
+        line: &Line<'_>,
+        matcher: &Matcher,
+        values: &Values,
+        now: SystemTime,
+    ) -> bool {
         self.lines += 1;
         self.last_line = Some(now);
         let matches = matcher.matches(line);
         if matches.is_empty() {
             self.unmatched += 1;
+            return false;
         }
         for found in matches {
             let matched = self.signatures.entry(found.signature).or_insert_with(|| Matched {
@@ -92,6 +156,22 @@ impl Counts {
                 let counted = matched.captures.entry(name.to_owned()).or_default();
                 let total = counted.entry(label).or_default();
                 *total = total.saturating_add(found.count);
+            }
+        }
+        true
+    }
+}
+
+impl Matched {
+    /// Adds what another source has counted.
+    pub fn merge(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.last = self.last.max(other.last);
+        for (name, values) in other.captures {
+            let mine = self.captures.entry(name).or_default();
+            for (value, count) in values {
+                let total = mine.entry(value).or_default();
+                *total = total.saturating_add(count);
             }
         }
     }

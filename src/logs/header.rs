@@ -137,6 +137,27 @@ fn repeated(message: &[u8]) -> (u64, &[u8]) {
     parsed.unwrap_or((1, message))
 }
 
+/// How often the line before is to be counted again: `last message repeated 3 times`, which syslogd
+/// and older rsyslogd write with a host and no program, some between dashes.
+pub fn repeats(line: &Line<'_>) -> Option<u64> {
+    if line.program.is_some() {
+        return None;
+    }
+    let message = line.message;
+    let message = message
+        .strip_prefix(b"--- ")
+        .and_then(|rest| rest.strip_suffix(b" ---"))
+        .unwrap_or(message);
+    let rest = message.strip_prefix(b"last message repeated ")?;
+    let times = rest.strip_suffix(b" times").or_else(|| rest.strip_suffix(b" time"))?;
+    std::str::from_utf8(times).ok()?.parse().ok().filter(|&times| times > 0)
+}
+
+/// A line without a header, all of which is the message.
+pub fn plain(line: &[u8]) -> Line<'_> {
+    Line { priority: None, host: b"", program: None, pid: None, message: line, times: 1 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +245,20 @@ mod tests {
             count += 1;
         }
         assert!(count > 100);
+    }
+
+    #[test]
+    fn the_line_before_was_repeated() {
+        let of = |line: &str| repeats(&parse(line.as_bytes()));
+        assert_eq!(of("Nov 20 05:08:31 web04 last message repeated 3 times"), Some(3));
+        assert_eq!(of("Nov 20 05:08:31 web04 --- last message repeated 1 time ---"), Some(1));
+        for other in [
+            "Nov 20 05:08:31 web04 app: last message repeated 3 times",
+            "Nov 20 05:08:31 web04 last message repeated 0 times",
+            "Nov 20 05:08:31 web04 last message repeated many times",
+        ] {
+            assert_eq!(of(other), None, "{other}");
+        }
     }
 
     proptest! {

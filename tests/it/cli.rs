@@ -110,8 +110,10 @@ fn it_never_waits_for_its_log() {
     let (_reader, writer) = std::io::pipe().unwrap();
     rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let home = tempfile::tempdir().unwrap();
     let mut child = exporter_command()
         .args(["--log.level=debug", "--web.listen-address", &port.to_string()])
+        .env("STATE_DIRECTORY", home.path())
         .stdout(writer.try_clone().unwrap())
         .stderr(writer)
         .spawn()
@@ -135,8 +137,10 @@ fn it_never_waits_for_its_log() {
 fn logs_are_logfmt_or_json() {
     let exporter = Exporter::start(&[]);
     assert!(exporter.log().starts_with("ts=20"), "{}", exporter.log());
+    let home = tempfile::tempdir().unwrap();
     let mut child = exporter_command()
         .args(["--log.format=json", "--web.listen-address=127.0.0.1:0"])
+        .env("STATE_DIRECTORY", home.path())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

@@ -17,6 +17,7 @@ mod live_audit_refused;
 mod live_cgroups;
 mod live_logs;
 mod live_names;
+mod live_rotation;
 mod live_users;
 mod live_views;
 mod prometheus;

@@ -1,10 +1,15 @@
 //! The exporter as a child process on a free port of loopback, ended when dropped.
 
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 use super::{Scrape, eventually};
 
@@ -20,6 +25,8 @@ pub struct Exporter {
     pub address: SocketAddr,
     /// Its log, as it comes.
     log: Arc<Mutex<String>>,
+    /// Its state and runtime directories, where no test has given others.
+    _home: Option<TempDir>,
 }
 
 /// An HTTP response.
@@ -44,6 +51,13 @@ impl Exporter {
         Self::spawn(command)
     }
 
+    /// Starts it with state and runtime directories in this one, which outlive it.
+    pub fn start_in(home: &Path, flags: &[&str]) -> Self {
+        let mut command = exporter_command();
+        command.args(flags).arg("--web.listen-address=127.0.0.1:0");
+        Self::run_in(home, command)
+    }
+
     /// Starts it on the address of this flag.
     pub fn start_on(flag: &str) -> Self {
         let mut command = exporter_command();
@@ -57,7 +71,20 @@ impl Exporter {
         Self::run(command)
     }
 
-    fn run(mut command: Command) -> Self {
+    fn run(command: Command) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        // Whoever it runs as.
+        std::fs::set_permissions(&home, Permissions::from_mode(0o777)).unwrap();
+        let mut exporter = Self::run_in(home.path(), command);
+        exporter._home = Some(home);
+        exporter
+    }
+
+    /// Runs a command that ends up as an exporter, with its state and runtime directories in this one.
+    pub fn run_in(home: &Path, mut command: Command) -> Self {
+        command
+            .env("STATE_DIRECTORY", home.join("state"))
+            .env("RUNTIME_DIRECTORY", home.join("run"));
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = follow(child.stderr.take().unwrap());
         let mut address = None;
@@ -69,7 +96,7 @@ impl Exporter {
             address = said.map(|(address, _)| address.parse().unwrap());
             address.is_some()
         });
-        Self { child, address: address.unwrap(), log }
+        Self { child, address: address.unwrap(), log, _home: None }
     }
 
     pub fn pid(&self) -> u32 {

@@ -1,0 +1,372 @@
+//! The bytes of one file, plain or compressed, and how a place in them is recognised again.
+
+use std::fs::{File, Metadata};
+use std::io::{self, BufReader, Read as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use flate2::bufread::MultiGzDecoder;
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+
+/// How many bytes at its start, and before a position, identify a file.
+pub const SPAN: usize = 1024;
+
+/// `SYSFS_MAGIC` of `include/uapi/linux/magic.h`.
+const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
+
+/// Which file it is, under whatever name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+    /// When it was created, in nanoseconds since 1970, for inodes are given out again; 0 where the
+    /// filesystem does not say.
+    pub born: i64,
+}
+
+/// How far a file was read, and by what it is recognised.
+///
+/// Inodes are given out again, and two logs may begin alike (`messages` and `syslog` do), so a file is
+/// the one we know when its head and what stands before the position are the same bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The file.
+    pub id: FileId,
+    /// Bytes of the content (of a compressed file: the uncompressed) that were taken in.
+    pub offset: u64,
+    /// Hash of the first bytes, at most [`SPAN`] and none beyond the offset.
+    head: u64,
+    /// Hash of the bytes before the offset, at most [`SPAN`].
+    tail: u64,
+}
+
+impl Place {
+    /// The start of a file.
+    pub fn start(id: FileId) -> Self {
+        Self { id, offset: 0, head: hash(b""), tail: hash(b"") }
+    }
+
+    /// How many bytes before the position are known.
+    pub fn known(&self) -> usize {
+        usize::try_from(self.offset).map_or(SPAN, |offset| offset.min(SPAN))
+    }
+
+    /// Goes on by what was read: `bytes` begins [`known`](Self::known) bytes before the position.
+    pub fn advance(&mut self, bytes: &[u8]) {
+        // Up to here the known bytes are all there are.
+        if self.offset < SPAN as u64 {
+            self.head = hash(&bytes[..bytes.len().min(SPAN)]);
+        }
+        self.offset += (bytes.len() - self.known()) as u64;
+        self.tail = hash(&bytes[bytes.len() - self.known()..]);
+    }
+
+    /// The end of a file that is there before us: after its last whole line, so that the one being
+    /// written counts when it is whole. `false`: the line is longer than that.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn end(file: &File, longest: usize) -> io::Result<(Self, bool)> {
+        let meta = file.metadata()?;
+        let mut place = Self::start(id(&meta));
+        let mut bytes =
+            vec![0; usize::try_from(meta.len()).map_or(longest, |size| size.min(longest))];
+        let start = meta.len() - bytes.len() as u64;
+        let count = read_at(file, &mut bytes, start)?;
+        bytes.truncate(count);
+        let newline = memchr::memrchr(b'\n', &bytes);
+        let whole = newline.is_some() || start == 0;
+        place.offset = start + newline.map_or(if whole { 0 } else { count }, |at| at + 1) as u64;
+        bytes.resize(place.known(), 0);
+        let known = bytes.len() as u64;
+        for (at, hashed) in [(0, &mut place.head), (place.offset - known, &mut place.tail)] {
+            let count = read_at(file, &mut bytes, at)?;
+            *hashed = hash(&bytes[..count]);
+        }
+        Ok((place, whole))
+    }
+
+    /// Whether these are the bytes before the position.
+    pub fn follows(&self, bytes: &[u8]) -> bool {
+        hash(bytes) == self.tail
+    }
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    SipHasher13::new().hash(bytes)
+}
+
+/// An open file.
+pub enum Content {
+    /// As it stands.
+    Plain(File),
+    /// Compressed; it stands at the place that it was found for, after these bytes.
+    Gzip(Box<MultiGzDecoder<BufReader<File>>>, Vec<u8>),
+}
+
+/// What is at a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chunk {
+    /// So many bytes, after the known ones.
+    Data(usize),
+    /// The end, for now.
+    End,
+    /// Other bytes than those that were there.
+    Truncated,
+}
+
+/// Opens a file, if it is a regular one with lines in it.
+///
+/// # Errors
+/// Those of the system; a directory, FIFO, device or file of procfs or sysfs is `InvalidInput`.
+pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    let refuse = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    // Looked at first: opening a device can have effects of its own.
+    if !std::fs::metadata(path)?.is_file() {
+        return refuse("not a regular file");
+    }
+    // And it may be a FIFO by now, whose writer open would wait for.
+    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = File::options().read(true).custom_flags(nonblocking).open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return refuse("not a regular file");
+    }
+    // Files of procfs look regular, have no size, and some lose what is read from them.
+    let magic = rustix::fs::fstatfs(&file)?.f_type;
+    if magic == rustix::fs::PROC_SUPER_MAGIC || magic == SYSFS_MAGIC {
+        return refuse("not a log but a kernel's file");
+    }
+    Ok((file, meta))
+}
+
+/// Which file this is.
+pub fn id(meta: &Metadata) -> FileId {
+    FileId { device: meta.dev(), inode: meta.ino(), born: meta.created().map_or(0, nanos) }
+}
+
+/// When it was last written, in nanoseconds since 1970.
+pub fn modified(meta: &Metadata) -> i64 {
+    meta.modified().map_or(0, nanos)
+}
+
+/// Nanoseconds since 1970.
+pub fn nanos(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |time| i64::try_from(time.as_nanos()).unwrap_or(0))
+}
+
+impl Content {
+    /// A plain or a compressed file, if it has `place` in it; compressed, it stands there.
+    ///
+    /// # Errors
+    /// Those of reading; what is not compressed whole, or otherwise than by gzip, is `InvalidData`.
+    pub fn at(file: File, compressed: bool, place: &Place) -> io::Result<Option<Self>> {
+        if compressed {
+            let mut decoder = MultiGzDecoder::new(BufReader::new(file));
+            let known = passes(&mut decoder, place)?;
+            return Ok(known.map(|known| Self::Gzip(Box::new(decoder), known)));
+        }
+        let mut bytes = vec![0; place.known()];
+        let found = file.metadata()?.len() >= place.offset
+            && read_at(&file, &mut bytes, 0)? == bytes.len()
+            && hash(&bytes) == place.head
+            && read_at(&file, &mut bytes, place.offset - place.known() as u64)? == bytes.len()
+            && place.follows(&bytes);
+        Ok(found.then_some(Self::Plain(file)))
+    }
+
+    /// Reads on from `place`: `buffer` then begins with the known bytes before it. What it returns was
+    /// in the file together: the known bytes are looked at again after the read, so nothing was
+    /// truncated between.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn read(&mut self, place: &Place, buffer: &mut [u8]) -> io::Result<Chunk> {
+        let known = place.known();
+        match self {
+            Self::Plain(file) => {
+                let start = place.offset - known as u64;
+                let count = read_at(file, buffer, start)?;
+                if count < known || !place.follows(&buffer[..known]) {
+                    return Ok(Chunk::Truncated);
+                }
+                if count == known {
+                    return Ok(Chunk::End);
+                }
+                let mut again = [0; SPAN];
+                let again = &mut again[..known];
+                let same = read_at(file, again, start)? == known && *again == buffer[..known];
+                Ok(if same { Chunk::Data(count - known) } else { Chunk::Truncated })
+            }
+            Self::Gzip(decoder, before) => {
+                buffer[..known].copy_from_slice(before);
+                let count = decoder.read(&mut buffer[known..])?;
+                let end = known + count;
+                *before = buffer[end.saturating_sub(SPAN)..end].to_vec();
+                Ok(if count == 0 { Chunk::End } else { Chunk::Data(count) })
+            }
+        }
+    }
+
+    /// Size, and how many names the file has; `None` for a compressed one.
+    pub fn size(&self) -> Option<(u64, u64)> {
+        let Self::Plain(file) = self else { return None };
+        file.metadata().ok().map(|meta| (meta.len(), meta.nlink()))
+    }
+
+    /// Whether more may come.
+    pub fn grows(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut count = 0;
+    while count < buffer.len() {
+        match file.read_at(&mut buffer[count..], offset + count as u64) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
+}
+
+/// Reads up to the place; the known bytes before it, if it is there.
+fn passes(reader: &mut impl io::Read, place: &Place) -> io::Result<Option<Vec<u8>>> {
+    let (mut left, mut seen) = (place.offset, Place::start(place.id));
+    let (mut buffer, mut known) = (vec![0; SPAN + 64 * 1024], 0);
+    while left > 0 {
+        let room = usize::try_from(left).map_or(64 * 1024, |left| left.min(64 * 1024));
+        match reader.read(&mut buffer[known..known + room])? {
+            0 => return Ok(None),
+            count => {
+                left -= count as u64;
+                seen.advance(&buffer[..known + count]);
+                let end = known + count;
+                known = seen.known();
+                buffer.copy_within(end - known..end, 0);
+            }
+        }
+        // The head tells most strangers apart at once.
+        if seen.offset >= SPAN as u64 && seen.head != place.head {
+            return Ok(None);
+        }
+    }
+    buffer.truncate(known);
+    Ok((seen == *place).then_some(buffer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write as _;
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    fn gz(bytes: &[u8]) -> File {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        let mut file = file(&encoder.finish().unwrap());
+        std::io::Seek::rewind(&mut file).unwrap();
+        file
+    }
+
+    /// Reads on to the end in pieces of this size.
+    fn rest(content: &mut Content, place: &mut Place, piece: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut buffer = vec![0; SPAN + piece];
+        loop {
+            let known = place.known();
+            match content.read(place, &mut buffer[..known + piece]).unwrap() {
+                Chunk::Data(count) => {
+                    out.extend_from_slice(&buffer[known..known + count]);
+                    place.advance(&buffer[..known + count]);
+                }
+                Chunk::End => return out,
+                Chunk::Truncated => panic!("truncated"),
+            }
+        }
+    }
+
+    fn text() -> Vec<u8> {
+        (0..1000).flat_map(|nth: u32| format!("line {nth}\n").into_bytes()).collect()
+    }
+
+    #[test]
+    fn a_place_is_found_again_in_the_file_and_in_its_compressed_copy() {
+        let text = text();
+        for offset in [0, 1, 500, SPAN, SPAN + 1, 5000, text.len()] {
+            let mut place = Place::start(FileId::default());
+            rest(&mut Content::Plain(file(&text[..offset])), &mut place, 333);
+            assert_eq!(place.offset, offset as u64);
+            for (file, compressed) in [(file(&text), false), (gz(&text), true)] {
+                let mut content = Content::at(file, compressed, &place).unwrap().unwrap();
+                assert_eq!(rest(&mut content, &mut place.clone(), 100), text[offset..], "{offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_bytes_before_the_position_are_another_file() {
+        let text = text();
+        let mut place = Place::start(FileId::default());
+        rest(&mut Content::Plain(file(&text[..5000])), &mut place, 333);
+        for at in [0, SPAN - 1, 5000 - SPAN, 4999] {
+            let mut other = text.clone();
+            other[at] ^= 1;
+            assert!(Content::at(file(&other), false, &place).unwrap().is_none());
+            assert!(Content::at(gz(&other), true, &place).unwrap().is_none());
+        }
+        assert!(Content::at(file(&text[..4999]), false, &place).unwrap().is_none());
+        assert!(Content::at(gz(&text[..4999]), true, &place).unwrap().is_none());
+        assert!(Content::at(file(b"no gzip"), true, &place).is_err());
+    }
+
+    #[test]
+    fn a_truncated_file_is_noticed_even_when_it_has_grown_again() {
+        let file = file(&text());
+        let mut place = Place::start(FileId::default());
+        rest(&mut Content::Plain(file.try_clone().unwrap()), &mut place, 4096);
+        file.set_len(0).unwrap();
+        let mut content = Content::Plain(file.try_clone().unwrap());
+        let mut buffer = vec![0; SPAN + 100];
+        assert_eq!(content.read(&place, &mut buffer).unwrap(), Chunk::Truncated);
+        // A writer without O_APPEND leaves a hole.
+        file.write_all_at(b"new\n", place.offset + 10).unwrap();
+        assert_eq!(content.read(&place, &mut buffer).unwrap(), Chunk::Truncated);
+    }
+
+    #[test]
+    fn the_end_is_after_the_last_whole_line() {
+        for (text, offset, whole) in [
+            (&b""[..], 0, true),
+            (b"one\n", 4, true),
+            (b"one\ntw", 4, true),
+            (b"tw", 0, true),
+            (b"a line that is longer than the limit", 36, false),
+        ] {
+            let file = file(text);
+            let (place, found) = Place::end(&file, 10).unwrap();
+            assert_eq!((place.offset, found), (offset, whole), "{text:?}");
+            assert!(Content::at(file, false, &place).unwrap().is_some());
+        }
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        for path in ["/dev/zero", "/proc/version", "/sys/kernel/profiling", "/"] {
+            assert!(open(Path::new(path)).is_err(), "{path}");
+        }
+    }
+}

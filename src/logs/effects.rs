@@ -1,0 +1,99 @@
+//! What happens to a log besides lines: rotations, and bytes that no line was made of.
+
+use serde::{Deserialize, Serialize};
+
+/// How a file went from under its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// It was renamed.
+    Rename,
+    /// It was copied and truncated.
+    Copytruncate,
+    /// It was truncated, and no copy is there.
+    Truncated,
+    /// Another file is there, and the old one is gone.
+    Recreated,
+}
+
+/// Why bytes are part of no line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// The rest of a line that was too long, or came too late.
+    Cut,
+    /// NULs before the first line: the writer went on where it was before a truncation.
+    Hole,
+    /// Not read yet when the file was truncated, and in no copy.
+    Truncated,
+    /// Not read yet when the file went away.
+    Gone,
+}
+
+impl Rotation {
+    /// Every kind, with its label.
+    pub const ALL: [(Self, &'static str); 4] = [
+        (Self::Rename, "rename"),
+        (Self::Copytruncate, "copytruncate"),
+        (Self::Truncated, "truncated"),
+        (Self::Recreated, "recreated"),
+    ];
+}
+
+impl Lost {
+    /// Every reason, with its label.
+    pub const ALL: [(Self, &'static str); 4] = [
+        (Self::Cut, "cut"),
+        (Self::Hole, "hole"),
+        (Self::Truncated, "truncated"),
+        (Self::Gone, "gone"),
+    ];
+}
+
+/// Sums since the counters began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    rotations: [u64; 4],
+    lost: [u64; 4],
+}
+
+impl Sums {
+    /// How often.
+    pub fn rotations(&self, how: Rotation) -> u64 {
+        self.rotations[how as usize]
+    }
+
+    /// How many bytes.
+    pub fn lost(&self, why: Lost) -> u64 {
+        self.lost[why as usize]
+    }
+
+    /// Adds others.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, others) in self.rotations.iter_mut().zip(other.rotations) {
+            *mine += others;
+        }
+        for (mine, others) in self.lost.iter_mut().zip(other.lost) {
+            *mine += others;
+        }
+    }
+}
+
+/// What has happened and is not counted yet.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Rotations and lost bytes.
+    pub sums: Sums,
+    /// Lines that have no end, and are waited for no longer.
+    pub lines: Vec<Vec<u8>>,
+}
+
+impl Effects {
+    /// A rotation was seen.
+    pub fn rotated(&mut self, how: Rotation) {
+        self.sums.rotations[how as usize] += 1;
+    }
+
+    /// So many bytes are part of no line.
+    pub fn lost(&mut self, why: Lost, bytes: u64) {
+        self.sums.lost[why as usize] += bytes;
+    }
+}

@@ -1,0 +1,376 @@
+//! When the file under the name is another one: which files are the generations now, and which are new.
+
+use super::*;
+
+impl Follower {
+    /// Puts the row of generations in order after the file under the name has changed, or where a
+    /// generation has lost its file.
+    pub(super) fn turn(&mut self, now: Instant, effects: &mut Effects) -> io::Result<()> {
+        if self.is_where_it_was()? {
+            return Ok(());
+        }
+        let (there, siblings) = if self.generations.is_empty() && self.read_at == 0 {
+            // Never followed: whatever was rotated is from before our time.
+            (self.there()?, Vec::new())
+        } else {
+            self.surroundings()?
+        };
+        let there_id = there.as_ref().map(|(_, meta)| content::id(meta));
+        let truncated = self.truncated(there.as_ref(), &siblings)?;
+        for nth in 0..self.generations.len() {
+            let one = &self.generations[nth];
+            if one.kept.role == Role::Done {
+                continue;
+            }
+            if one.content.is_none() {
+                self.find(nth, there.as_ref(), &siblings, truncated.is_some(), effects)?;
+            } else if one.kept.role == Role::Live && there_id != Some(one.kept.place.id) {
+                if self.continues(nth, there.as_ref(), &siblings)? {
+                    continue;
+                }
+                effects.rotated(self.how(nth, &siblings));
+                self.generations[nth].kept.role = Role::Lingering;
+            } else if one.kept.role == Role::Lingering && there_id == Some(one.kept.place.id) {
+                self.generations[nth].kept.role = Role::Live;
+            }
+        }
+        let live = |one: &Generation| one.kept.role == Role::Live && one.content.is_some();
+        if let Some(nth) = self.generations.iter().position(live) {
+            let generation = self.generations.remove(nth);
+            self.generations.push(generation);
+        } else {
+            self.add_unread(&siblings, there.as_ref(), truncated, now, effects);
+            if let Some((file, _)) = there {
+                self.missing = None;
+                self.add_live(file, now)?;
+            }
+        }
+        self.settle(effects);
+        Ok(())
+    }
+
+    /// Whether all that is missing is the live file, and it is still under its name. Listing thousands
+    /// of neighbours for each of thousands of logs would take minutes.
+    fn is_where_it_was(&mut self) -> io::Result<bool> {
+        let there = self.there()?;
+        let mut missing = self
+            .generations
+            .iter_mut()
+            .filter(|one| one.content.is_none() && one.kept.role != Role::Done);
+        let (Some(one), None) = (missing.next(), missing.next()) else { return Ok(false) };
+        let Some((file, meta)) = there else { return Ok(false) };
+        if one.kept.role != Role::Live || content::id(&meta) != one.kept.place.id {
+            return Ok(false);
+        }
+        one.content = Content::at(file, false, &one.kept.place)?;
+        Ok(one.content.is_some())
+    }
+
+    /// Whether files were rotated before anything was read of the live one, which then come first.
+    pub(super) fn overtaken(
+        &mut self,
+        nth: usize,
+        now: Instant,
+        effects: &mut Effects,
+    ) -> io::Result<bool> {
+        if self.read_at == 0 || nth + 1 != self.generations.len() {
+            return Ok(false);
+        }
+        let (there, siblings) = self.surroundings()?;
+        let place = self.generations[nth].kept.place;
+        let before = self.generations.len();
+        // It may have been renamed meanwhile; what is newer than it has its time later.
+        let renamed = siblings.iter().position(|sibling| sibling.id == place.id);
+        let older = &siblings[renamed.map_or(0, |at| at + 1)..];
+        let there = there.filter(|(_, meta)| content::id(meta) == place.id);
+        self.add_unread(older, there.as_ref(), Some(place.id), now, effects);
+        Ok(self.generations.len() > before)
+    }
+
+    /// The file under the name.
+    fn there(&self) -> io::Result<Option<(File, Metadata)>> {
+        match content::open(&self.path) {
+            Ok(there) => Ok(Some(there)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The file under the name, and the rotated ones beside it, as they are at one time.
+    fn surroundings(&mut self) -> io::Result<(Option<(File, Metadata)>, Vec<Sibling>)> {
+        for _ in 0..5 {
+            let there = self.there()?;
+            if there.is_some() {
+                self.real = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+            }
+            let siblings = match rotated::siblings(&self.real) {
+                // A directory may be searched and not listed.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Vec::new(),
+                siblings => siblings.or_else(|error| match error.kind() {
+                    io::ErrorKind::NotFound => Ok(Vec::new()),
+                    _ => Err(error),
+                })?,
+            };
+            let id = |meta: &Metadata| content::id(meta);
+            let still = std::fs::metadata(&self.path).ok().map(|meta| id(&meta));
+            if still == there.as_ref().map(|(_, meta)| id(meta)) {
+                return Ok((there, siblings));
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, "it is rotated all the time"))
+    }
+
+    /// The live file, if it is still there, under its name or renamed, and has other bytes now: it was
+    /// truncated.
+    fn truncated(
+        &self,
+        there: Option<&(File, Metadata)>,
+        siblings: &[Sibling],
+    ) -> io::Result<Option<FileId>> {
+        let Some(live) = self.generations.last().filter(|live| live.content.is_none()) else {
+            return Ok(None);
+        };
+        let place = &live.kept.place;
+        let other = match there.filter(|(_, meta)| content::id(meta) == place.id) {
+            Some((file, _)) => Content::at(file.try_clone()?, false, place)?.is_none(),
+            None => siblings.iter().any(|sibling| {
+                sibling.id == place.id && !sibling.compressed && !holds(sibling, place)
+            }),
+        };
+        Ok(other.then_some(place.id))
+    }
+
+    /// How the live file went from under its name.
+    fn how(&self, nth: usize, siblings: &[Sibling]) -> Rotation {
+        let one = &self.generations[nth].kept;
+        let renamed = siblings.iter().any(|sibling| {
+            sibling.id == one.place.id
+                || (sibling.compressed && one.place.offset > 0 && holds(sibling, &one.place))
+        });
+        if renamed { Rotation::Rename } else { Rotation::Recreated }
+    }
+
+    /// Finds the file of a generation that has none.
+    fn find(
+        &mut self,
+        nth: usize,
+        there: Option<&(File, Metadata)>,
+        siblings: &[Sibling],
+        truncated: bool,
+        effects: &mut Effects,
+    ) -> io::Result<()> {
+        let last = nth + 1 == self.generations.len();
+        let place = self.generations[nth].kept.place;
+        let was_live = self.generations[nth].kept.role == Role::Live;
+        if let Some((file, meta)) = there
+            && (content::id(meta) == place.id || (last && self.replaced(&place, siblings)))
+            && let Some(content) = Content::at(file.try_clone()?, false, &place)?
+        {
+            let kept = &mut self.generations[nth].kept;
+            kept.place.id = content::id(meta);
+            kept.role = Role::Live;
+            self.generations[nth].content = Some(content);
+            return Ok(());
+        }
+        let truncated = last && truncated;
+        let others: Vec<_> = self
+            .generations
+            .iter()
+            .filter(|one| one.content.is_some())
+            .map(|one| one.kept.place.id)
+            .collect();
+        let by_id = siblings.iter().filter(|sibling| sibling.id == place.id);
+        let by_bytes = siblings.iter().filter(|_| place.offset > 0);
+        for sibling in by_id.chain(by_bytes).filter(|sibling| !others.contains(&sibling.id)) {
+            // One that cannot be read is not the one.
+            let Ok(Some(content)) = open_at(sibling, &place) else { continue };
+            let generation = &mut self.generations[nth];
+            let renamed = sibling.id == place.id && !sibling.compressed;
+            if generation.kept.role != Role::Copy {
+                generation.kept.role = if renamed { Role::Lingering } else { Role::Copy };
+            }
+            generation.kept.carries |= truncated;
+            generation.kept.place.id = sibling.id;
+            generation.content = Some(content);
+            if was_live {
+                effects.rotated(if truncated { Rotation::Copytruncate } else { Rotation::Rename });
+            }
+            return Ok(());
+        }
+        let kept = &mut self.generations[nth].kept;
+        let unread = kept.lag();
+        kept.size = place.offset;
+        kept.carries |= truncated;
+        effects.lost(if truncated { Lost::Truncated } else { Lost::Gone }, unread);
+        if was_live {
+            effects.rotated(if truncated { Rotation::Truncated } else { Rotation::Recreated });
+        }
+        if unread > 0 || (was_live && !truncated) {
+            let path = self.path.display();
+            tracing::warn!(%path, after = place.offset, "what was written to the log after this byte \
+                cannot be found: neither the file nor a rotated one holds it");
+        }
+        // Finished as soon as the next generation, which its last line may belong to, is there.
+        self.generations[nth].kept.role = Role::Copy;
+        Ok(())
+    }
+
+    /// Whether the live file was replaced by one with the same bytes; then it is the live one.
+    fn continues(
+        &mut self,
+        nth: usize,
+        there: Option<&(File, Metadata)>,
+        siblings: &[Sibling],
+    ) -> io::Result<bool> {
+        let place = self.generations[nth].kept.place;
+        let links = self.generations[nth].content.as_ref().and_then(Content::size);
+        let Some((file, meta)) = there.filter(|_| links.is_some_and(|(_, links)| links == 0))
+        else {
+            return Ok(false);
+        };
+        if !self.replaced(&place, siblings) {
+            return Ok(false);
+        }
+        let Some(content) = Content::at(file.try_clone()?, false, &place)? else {
+            return Ok(false);
+        };
+        self.generations[nth].kept.place.id = content::id(meta);
+        self.generations[nth].content = Some(content);
+        Ok(true)
+    }
+
+    /// Whether the file of this place was replaced by another one, as editors do.
+    fn replaced(&self, place: &Place, siblings: &[Sibling]) -> bool {
+        place.offset >= EVIDENCE && siblings.iter().all(|sibling| sibling.id != place.id)
+    }
+
+    /// Adds the files that were under the name between two looks: those rotated after the newest that
+    /// we know.
+    fn add_unread(
+        &mut self,
+        siblings: &[Sibling],
+        there: Option<&(File, Metadata)>,
+        truncated: Option<FileId>,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        let read_at = self.read_at - TICK_NANOS;
+        let there_id = there.map(|(_, meta)| content::id(meta));
+        let anchor = self.generations.iter().rev().find(|one| one.kept.place.offset > 0);
+        let anchor = anchor.map(|one| one.kept.place);
+        let stands = anchor.and_then(|place| {
+            let by_id = siblings.iter().position(|sibling| sibling.id == place.id);
+            by_id
+                .filter(|&at| holds(&siblings[at], &place))
+                .or_else(|| siblings.iter().position(|sibling| holds(sibling, &place)))
+        });
+        let newer: Vec<&Sibling> = match (stands, anchor) {
+            (Some(at), _) => siblings[..at].iter().collect(),
+            // Where it is gone, time must do. What was compressed only now may be from before.
+            (None, Some(_)) => siblings.iter().filter(|one| one.modified > read_at).collect(),
+            (None, None) if self.read_at > 0 => {
+                siblings.iter().filter(|one| !one.compressed && created(one) > read_at).collect()
+            }
+            (None, None) => Vec::new(),
+        };
+        // Up to the file that was truncated, which may have been renamed since, they are its copies.
+        let mut copies = truncated.is_some();
+        let mut copying = false;
+        // The oldest of the files that came after this one.
+        let later = |nth: usize| {
+            let plain = newer[..nth].iter().filter(|one| !one.compressed).map(|one| one.id.born);
+            plain.chain(there_id.map(|id| id.born)).filter(|&born| born > 0).min()
+        };
+        for (nth, sibling) in newer.iter().enumerate().rev() {
+            copies &= truncated != Some(sibling.id);
+            // One that is younger than a file that came after it is a copy of that file.
+            let younger = later(nth).is_some_and(|born| sibling.id.born > born);
+            // The compressed have lost their time, and are what the one before them is.
+            let copy = copies || if sibling.compressed { copying } else { younger };
+            copying = copy;
+            let known = self.generations.iter().any(|one| {
+                let place = &one.kept.place;
+                let empty = place.offset == 0;
+                ((one.kept.role != Role::Done || empty) && place.id == sibling.id)
+                    || (!empty && holds(sibling, place))
+            });
+            let start = Place::start(sibling.id);
+            let Ok(Some(content)) = open_at(sibling, &start) else { continue };
+            if known || there_id == Some(sibling.id) {
+                continue;
+            }
+            let role = if copy || sibling.compressed { Role::Copy } else { Role::Lingering };
+            let mut kept = Kept::new(start, role);
+            kept.carries = copy;
+            effects.rotated(if copy { Rotation::Copytruncate } else { Rotation::Rename });
+            // Before those that came after it.
+            let at = self.generations.iter().position(|one| {
+                let id = one.kept.place.id;
+                let newer = newer[..nth].iter().any(|sibling| sibling.id == id);
+                let after = newer || there_id == Some(id) || (copies && truncated == Some(id));
+                after && one.kept.role != Role::Done
+            });
+            let at = at.unwrap_or(self.generations.len());
+            if let Some(next) =
+                self.generations.get_mut(at).filter(|one| one.kept.place.offset == 0)
+            {
+                // A line that was carried into it goes on here.
+                kept.lines = std::mem::take(&mut next.kept.lines);
+            }
+            self.generations.insert(at, Generation { kept, content: Some(content), grew: now });
+        }
+    }
+
+    /// Adds the file under the name, which is new.
+    fn add_live(&mut self, file: File, now: Instant) -> io::Result<()> {
+        let mut kept = Kept::new(Place::start(content::id(&file.metadata()?)), Role::Live);
+        if std::mem::take(&mut self.from_end) {
+            let (place, whole) = Place::end(&file, MAX_LINE)?;
+            kept = Kept::new(place, Role::Live);
+            if !whole {
+                kept.lines = Lines::within();
+            }
+            self.read_at = nanos(SystemTime::now());
+        }
+        self.generations.push(Generation { kept, content: Some(Content::Plain(file)), grew: now });
+        Ok(())
+    }
+
+    /// Finishes what has no file, and forgets the oldest of what is done.
+    fn settle(&mut self, effects: &mut Effects) {
+        for nth in 0..self.generations.len() {
+            let one = &self.generations[nth];
+            if one.content.is_none() && one.kept.role != Role::Done {
+                self.finish(nth, effects);
+            }
+        }
+        // Empty ones are remembered apart: they tell nothing about the others.
+        for empty in [false, true] {
+            let done = |one: &Generation| {
+                one.kept.role == Role::Done && (one.kept.place.offset == 0) == empty
+            };
+            let count = self.generations.iter().filter(|one| done(one)).count();
+            let mut surplus = count.saturating_sub(MAX_DONE);
+            self.generations.retain(|one| {
+                let forget = surplus > 0 && done(one);
+                surplus -= usize::from(forget);
+                !forget
+            });
+        }
+    }
+}
+
+/// When a file was created, or at least last written.
+fn created(sibling: &Sibling) -> i64 {
+    if sibling.id.born > 0 { sibling.id.born } else { sibling.modified }
+}
+
+/// Whether a rotated file is this place's; one that cannot be read is not.
+fn holds(sibling: &Sibling, place: &Place) -> bool {
+    open_at(sibling, place).is_ok_and(|content| content.is_some())
+}
+
+fn open_at(sibling: &Sibling, place: &Place) -> io::Result<Option<Content>> {
+    let (file, _) = content::open(&sibling.path)?;
+    Content::at(file, sibling.compressed, place)
+}

@@ -1,0 +1,185 @@
+//! The log sources as they are kept over a restart: positions, unfinished lines, counters.
+//!
+//! Signatures are kept by id and files by path, so that another catalogue or configuration takes up
+//! what it still has.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::counts::{self, Counts, Matched, Published, Values};
+use super::effects::Sums;
+use super::follower;
+use super::signature::Signature;
+use crate::config;
+
+/// Everything.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// By name.
+    sources: BTreeMap<String, Source>,
+    /// What sources have counted that are not configured any more: without it, the sum over all sources
+    /// would fall when one is taken out.
+    retired: BTreeMap<String, Matched>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Source {
+    /// The configured paths and patterns.
+    patterns: Vec<Vec<u8>>,
+    files: Vec<File>,
+    lines: u64,
+    bytes: u64,
+    unmatched: u64,
+    sums: Sums,
+    last_line: Option<SystemTime>,
+    /// By id.
+    signatures: BTreeMap<String, Matched>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct File {
+    path: Vec<u8>,
+    state: follower::State,
+    previous: Vec<u8>,
+}
+
+/// What a source begins with.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// Logs that were followed, and counts that go on.
+    pub published: Published,
+    /// An earlier run followed the same patterns: a log that it did not know has come since, and is
+    /// read from its start.
+    pub known: bool,
+}
+
+impl Snapshot {
+    /// What is published now. The order is always the same, so that equal states are equal bytes.
+    pub fn of(
+        sources: &[(&config::Source, &Published)],
+        retired: &BTreeMap<String, Matched>,
+        signatures: &[Signature],
+    ) -> Self {
+        let id = |nth: &usize| signatures[*nth].id.value.clone();
+        let source = |source: &config::Source, published: &Published| {
+            let counts = &published.counts;
+            let file = |(path, file): (&PathBuf, &counts::File)| File {
+                path: path.as_os_str().as_bytes().to_vec(),
+                state: file.state.clone(),
+                previous: file.previous.clone(),
+            };
+            Source {
+                patterns: patterns(source),
+                files: published.files.iter().map(file).collect(),
+                lines: counts.lines,
+                bytes: counts.bytes,
+                unmatched: counts.unmatched,
+                sums: counts.sums,
+                last_line: counts.last_line,
+                signatures: counts
+                    .signatures
+                    .iter()
+                    .map(|(nth, matched)| (id(nth), matched.clone()))
+                    .collect(),
+            }
+        };
+        let named = |(of, published): &(&config::Source, &Published)| {
+            (of.name.clone(), source(of, published))
+        };
+        Self { sources: sources.iter().map(named).collect(), retired: retired.clone() }
+    }
+
+    /// The bytes of the snapshot file.
+    pub fn encode(&self) -> Vec<u8> {
+        // Writing to memory cannot fail.
+        postcard::to_allocvec(self).unwrap_or_default()
+    }
+
+    /// Reads the bytes of the snapshot file.
+    ///
+    /// # Errors
+    /// When they are not a snapshot's.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        postcard::from_bytes(bytes).map_err(|error| error.to_string())
+    }
+
+    /// Leaves positions alone: the values may be behind what was shown.
+    pub fn without_values(mut self) -> Self {
+        self.retired.clear();
+        for source in self.sources.values_mut() {
+            (source.lines, source.bytes, source.unmatched) = (0, 0, 0);
+            source.sums = Sums::default();
+            source.signatures.clear();
+        }
+        self
+    }
+
+    /// What a source of the configuration takes up.
+    pub fn take(&mut self, configured: &config::Source, signatures: &[Signature]) -> Start {
+        let Some(source) = self.sources.remove(&configured.name) else { return Start::default() };
+        let known = source.patterns == patterns(configured);
+        let nth = |id: &str| signatures.iter().position(|signature| signature.id.value == id);
+        let counted = source.signatures.into_iter();
+        let counts = Counts {
+            lines: source.lines,
+            bytes: source.bytes,
+            unmatched: source.unmatched,
+            sums: source.sums,
+            last_line: source.last_line,
+            signatures: counted.filter_map(|(id, matched)| Some((nth(&id)?, matched))).collect(),
+        };
+        let file = |file: File| {
+            let path = PathBuf::from(OsString::from_vec(file.path));
+            let shown = counts::File { state: file.state, previous: file.previous, error: None };
+            covers(configured, &path).then_some((path, shown))
+        };
+        let files = source.files.into_iter().filter_map(file).collect();
+        Start { published: Published { files, counts, notes: Vec::new() }, known }
+    }
+
+    /// After every source has taken its own: what the others have counted.
+    pub fn retire(self) -> BTreeMap<String, Matched> {
+        let mut retired = self.retired;
+        for (id, matched) in self.sources.into_values().flat_map(|source| source.signatures) {
+            match retired.get_mut(&id) {
+                Some(mine) => mine.merge(matched),
+                None => {
+                    retired.insert(id, matched);
+                }
+            }
+        }
+        retired
+    }
+}
+
+/// Values of captures that have had series keep them.
+pub fn claim<'a>(values: &Values, signatures: impl Iterator<Item = (usize, &'a Matched)>) {
+    for (nth, matched) in signatures {
+        for (name, counted) in &matched.captures {
+            for value in counted.keys().filter(|value| *value != crate::metrics::OTHER) {
+                values.claim(nth, name, value.clone());
+            }
+        }
+    }
+}
+
+fn patterns(source: &config::Source) -> Vec<Vec<u8>> {
+    source.files.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect()
+}
+
+/// Whether a path is still one of the source's.
+fn covers(source: &config::Source, path: &Path) -> bool {
+    source.files.iter().any(|file| {
+        file == path
+            || path.parent() == Some(file)
+            || file
+                .to_str()
+                .and_then(|text| glob::Pattern::new(text).ok())
+                .is_some_and(|pattern| pattern.matches_path_with(path, super::source::GLOB))
+    })
+}

@@ -1,0 +1,357 @@
+//! The thread of a source: which logs there are, when to look at them, and what is published.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::content::{self, SPAN};
+use super::counts::{Counter, Published, Values};
+use super::effects::{Effects, Rotation};
+use super::follower::{Follower, Look};
+use super::header;
+use super::matcher::Matcher;
+use super::rotated;
+use super::watch::Watch;
+use crate::config::{Format, Source};
+
+/// How patterns are meant: `*` stays within a directory, and hidden files are not logs.
+pub const GLOB: glob::MatchOptions = glob::MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
+
+/// Everything is looked at this often, whether or not inotify says something.
+const SWEEP: Duration = Duration::from_millis(500);
+
+/// Bytes read at one time, so that what is published never lies far behind what is read.
+const CHUNK: usize = 128 * 1024;
+
+/// Pieces of one log that are read before the others have their turn.
+const TURN: usize = 64;
+
+/// A log that turns more often than that at one look is no log, and has to wait for the next.
+const TURNS: usize = 16;
+
+/// Logs of one source. More are a mistake in the pattern.
+const MAX_LOGS: usize = 10_000;
+
+/// A log that cannot be read is tried again after this, and then ever more seldom, up to a minute.
+const RETRY: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// A source's thread.
+pub struct Reader {
+    source: Source,
+    followers: BTreeMap<PathBuf, Follower>,
+    /// When to try again what failed, and after what time the next time.
+    failing: BTreeMap<PathBuf, (Instant, Duration)>,
+    watch: Watch,
+    buffer: Vec<u8>,
+    matcher: Arc<Matcher>,
+    values: Arc<Values>,
+    published: Arc<Mutex<Published>>,
+    /// Files that may be open at one time.
+    descriptors: usize,
+    started: bool,
+}
+
+impl Reader {
+    /// Takes up the logs that were followed, and finds the others. `known`: those that an earlier run
+    /// did not know are new, and read from their start.
+    pub fn new(
+        source: Source,
+        known: bool,
+        published: Arc<Mutex<Published>>,
+        matcher: Arc<Matcher>,
+        values: Arc<Values>,
+        descriptors: usize,
+    ) -> Self {
+        let mut reader = Self {
+            source,
+            followers: BTreeMap::new(),
+            failing: BTreeMap::new(),
+            watch: Watch::new(),
+            buffer: vec![0; SPAN + CHUNK],
+            matcher,
+            values,
+            published,
+            descriptors,
+            started: known,
+        };
+        let files = lock(&reader.published).files.clone();
+        for (path, file) in files {
+            reader.followers.insert(path.clone(), Follower::resume(path, file.state));
+        }
+        reader.scan();
+        reader.started = true;
+        // So that a scrape right after the start shows where it stands.
+        reader.look_at(None);
+        reader
+    }
+
+    /// Follows for ever.
+    pub fn run(mut self) {
+        let mut sweep = Instant::now() + SWEEP;
+        loop {
+            let woken = self.watch.wait(sweep);
+            let all = Instant::now() >= sweep;
+            if all || woken.names {
+                self.scan();
+            }
+            if all {
+                sweep = Instant::now() + SWEEP;
+                self.look_at(None);
+            } else if woken.paths.iter().any(|path| self.followers.contains_key(path)) {
+                self.look_at(Some(&woken.paths));
+            } else if !woken.paths.is_empty() && self.followers.len() <= TURN {
+                // Perhaps the other end of a link.
+                self.look_at(None);
+            }
+        }
+    }
+
+    /// Which logs there are: follows the new, lets go of those that are over.
+    fn scan(&mut self) {
+        let mut notes = Vec::new();
+        for entry in self.source.files.clone() {
+            let found = if is_pattern(&entry) || entry.is_dir() {
+                self.matching(&entry, &mut notes)
+            } else {
+                notes.extend(doubt(&entry));
+                if let Some(directory) = entry.parent() {
+                    self.watch.add(directory);
+                }
+                BTreeSet::from([entry])
+            };
+            for path in found {
+                if self.followers.contains_key(&path) {
+                    continue;
+                }
+                if self.followers.len() >= MAX_LOGS {
+                    notes.push(format!("more than {MAX_LOGS} logs; the others are not followed"));
+                    break;
+                }
+                self.follow(path);
+            }
+        }
+        let over = |(path, follower): (&PathBuf, &Follower)| {
+            (follower.is_over() && !self.source.files.contains(path)).then(|| path.clone())
+        };
+        let over: Vec<_> = self.followers.iter().filter_map(over).collect();
+        let mut published = lock(&self.published);
+        for path in over {
+            self.followers.remove(&path);
+            self.failing.remove(&path);
+            published.files.remove(&path);
+        }
+        published.notes = notes;
+    }
+
+    /// The logs in a directory, or of a pattern; not their rotated files.
+    fn matching(&mut self, entry: &Path, notes: &mut Vec<String>) -> BTreeSet<PathBuf> {
+        let pattern = if is_pattern(entry) { entry.to_owned() } else { entry.join("*") };
+        let Some(pattern) = pattern.to_str() else { return BTreeSet::new() };
+        let Ok(paths) = glob::glob_with(pattern, GLOB) else { return BTreeSet::new() };
+        let mut found = BTreeSet::new();
+        let mut directories = BTreeSet::new();
+        for path in paths.filter_map(Result::ok) {
+            directories.extend(path.parent().map(Path::to_owned));
+            if self.followers.contains_key(&path) {
+                found.insert(path);
+                continue;
+            }
+            let Some(name) = path.file_name() else { continue };
+            if rotated::is_compressed(name) || !path.is_file() {
+                continue;
+            }
+            let is_log = |base: Vec<u8>| {
+                let base = path.with_file_name(OsStr::from_bytes(&base));
+                self.followers.contains_key(&base) || base.is_file()
+            };
+            if rotated::bases(name.as_encoded_bytes()).any(is_log) {
+                continue;
+            }
+            if leads_out(&path) {
+                notes.push(format!(
+                    "{} is a link out of its directory and not followed; name its file in the \
+                     configuration if it is meant",
+                    path.display()
+                ));
+                continue;
+            }
+            found.insert(path);
+        }
+        if !is_pattern(entry) {
+            directories.insert(entry.to_owned());
+        }
+        directories.extend(fixed_part(entry));
+        for directory in directories {
+            self.watch.add(&directory);
+        }
+        found
+    }
+
+    /// A log that is not followed yet. One of those that are may have been renamed to it.
+    fn follow(&mut self, path: PathBuf) {
+        let id = std::fs::metadata(&path).ok().map(|meta| content::id(&meta));
+        let owner = id.and_then(|id| {
+            let mut all = self.followers.values_mut();
+            all.find(|follower| follower.knows(id)).map(|follower| (id, follower))
+        });
+        let follower = match owner {
+            Some((id, owner)) => {
+                let elsewhere =
+                    std::fs::metadata(owner.path()).is_ok_and(|meta| content::id(&meta) == id);
+                // Two names of one file: its lines count once.
+                let Some(state) = owner.give(id).filter(|_| !elsewhere) else { return };
+                let mut effects = Effects::default();
+                effects.rotated(Rotation::Rename);
+                let mut published = lock(&self.published);
+                if let Some(file) = published.files.get_mut(owner.path()) {
+                    file.state = owner.state();
+                }
+                published.counts.sums.add(&effects.sums);
+                Follower::resume(path.clone(), state)
+            }
+            None => Follower::new(path.clone(), !self.started),
+        };
+        self.followers.insert(path, follower);
+    }
+
+    /// Looks at these logs, or at all, until there is nothing new.
+    fn look_at(&mut self, paths: Option<&BTreeSet<PathBuf>>) {
+        let mut left: Vec<PathBuf> = match paths {
+            Some(paths) => {
+                paths.iter().filter(|path| self.followers.contains_key(*path)).cloned().collect()
+            }
+            None => self.followers.keys().cloned().collect(),
+        };
+        let mut turned = BTreeMap::new();
+        while !left.is_empty() {
+            left.retain(|path| {
+                (0..TURN).all(|_| match self.look(path) {
+                    Some(Look::Data(..)) => true,
+                    Some(Look::Turned) => {
+                        let turns: &mut usize = turned.entry(path.clone()).or_default();
+                        *turns += 1;
+                        *turns < TURNS
+                    }
+                    Some(Look::Idle) | None => false,
+                })
+            });
+        }
+        let open: usize = self.followers.values().map(Follower::open_files).sum();
+        if open > self.descriptors {
+            self.followers.values_mut().for_each(Follower::park);
+        }
+    }
+
+    /// Looks at a log once and publishes; `None` where it fails.
+    fn look(&mut self, path: &Path) -> Option<Look> {
+        let follower = self.followers.get_mut(path)?;
+        let now = Instant::now();
+        if self.failing.get(path).is_some_and(|(until, _)| now < *until) {
+            return None;
+        }
+        let mut effects = Effects::default();
+        let look = follower.look(now, &mut self.buffer, &mut effects);
+        let counter = Counter {
+            matcher: &self.matcher,
+            values: &self.values,
+            parse: match self.source.format {
+                Format::Syslog => header::parse,
+                Format::Plain => header::plain,
+            },
+            now: SystemTime::now(),
+        };
+        let mut published = lock(&self.published);
+        let Published { files, counts, .. } = &mut *published;
+        if !files.contains_key(path) {
+            files.insert(path.to_owned(), super::counts::File::default());
+        }
+        let file = files.get_mut(path)?;
+        if let Ok(Look::Data(nth, count)) = look {
+            counts.bytes += count as u64;
+            let line = |line: &[u8]| counter.count(line, &mut file.previous, counts);
+            follower.accept((nth, count), &self.buffer, &mut effects, line);
+        }
+        counts.sums.add(&effects.sums);
+        for line in &effects.lines {
+            counter.count(line, &mut file.previous, counts);
+        }
+        // Cloned only where it may have changed: there may be thousands.
+        if !matches!(look, Ok(Look::Idle)) || effects != Effects::default() || file.error.is_some()
+        {
+            file.state = follower.state();
+        }
+        file.error = look.as_ref().err().map(ToString::to_string);
+        drop(published);
+        self.note_failure(path, look.as_ref().err(), now);
+        look.ok()
+    }
+
+    /// Errors of the disk are tried again ever more seldom; a file that is missing or not readable yet
+    /// costs nothing to ask for.
+    fn note_failure(&mut self, path: &Path, error: Option<&io::Error>, now: Instant) {
+        use io::ErrorKind::{NotFound, PermissionDenied};
+        match error {
+            Some(error) if !matches!(error.kind(), NotFound | PermissionDenied) => {
+                let wait =
+                    self.failing.get(path).map_or(RETRY, |(_, wait)| (*wait * 2).min(RETRY_MAX));
+                self.failing.insert(path.to_owned(), (now + wait, wait));
+            }
+            _ => {
+                self.failing.remove(path);
+            }
+        }
+    }
+}
+
+fn lock(published: &Mutex<Published>) -> MutexGuard<'_, Published> {
+    published.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether an entry of the configuration is a pattern.
+pub fn is_pattern(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[".contains(byte))
+}
+
+/// The directory above the first pattern, in which new directories may appear.
+fn fixed_part(pattern: &Path) -> Option<PathBuf> {
+    let fixed: PathBuf =
+        pattern.components().take_while(|part| !is_pattern(part.as_ref())).collect();
+    fixed.is_dir().then_some(fixed)
+}
+
+/// A link whose file is in another directory: whoever may write here could name any file.
+fn leads_out(path: &Path) -> bool {
+    let is_link = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+    let real = is_link.then(|| std::fs::canonicalize(path).ok()).flatten();
+    let home = path.parent().and_then(|directory| std::fs::canonicalize(directory).ok());
+    is_link && real.as_deref().and_then(Path::parent) != home.as_deref()
+}
+
+/// What is to be said of a configured link that others can turn to another file.
+fn doubt(path: &Path) -> Option<String> {
+    if !std::fs::symlink_metadata(path).ok()?.is_symlink() {
+        return None;
+    }
+    let real = std::fs::canonicalize(path).ok()?;
+    let open = |path: &Path| {
+        std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o002 != 0)
+    };
+    let writable =
+        [path.parent()?, real.parent()?].into_iter().find(|directory| open(directory))?;
+    Some(format!(
+        "{} is a link to {}, and everybody may write to {}: what is read there may be anybody's",
+        path.display(),
+        real.display(),
+        writable.display()
+    ))
+}

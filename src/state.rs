@@ -1,0 +1,497 @@
+//! What survives a restart: the snapshot in the state directory, and what may be believed of it.
+//!
+//! A counter that falls by 5 makes `increase()` jump by its whole value, while a restart from 0 does not
+//! (measured). So every record has a number; it is written before a scrape shows what is in it, and its
+//! number is noted in the [mark](Mark) when that is shown. Values are taken up again only from a record
+//! that is at least as new as the mark; else positions alone, and values begin at 0, as a new *epoch*.
+//! A record that cannot be written within a second does not keep the scrape from showing what is new:
+//! then the mark is ahead of the snapshot, and no later start believes its values.
+
+mod mark;
+mod slots;
+
+use std::fs::{DirBuilder, File};
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mark::{Mark, Shown};
+use slots::{Found, Record, Slots};
+
+/// A scrape waits so long for the snapshot.
+const WRITE_BOUND: Duration = Duration::from_secs(1);
+
+/// The start waits so long for a disk that hangs.
+const LOAD_BOUND: Duration = Duration::from_secs(5);
+
+/// The state of the exporter, on disk.
+pub struct State {
+    epoch: u64,
+    sequence: u64,
+    /// What the newest record on disk holds, if it is known.
+    saved: Option<Vec<u8>>,
+    mark: Option<Mark>,
+    writer: Option<Writer>,
+    /// Snapshots that could not be written.
+    errors: u64,
+    /// What is wrong, as long as it is.
+    failing: Option<String>,
+    /// What is wrong for good.
+    note: Option<String>,
+}
+
+/// What the last run has left.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// The bytes of the newest record.
+    pub payload: Option<Vec<u8>>,
+    /// Whether its values are at least what was last shown.
+    pub values: bool,
+}
+
+/// The thread that alone touches the disk, for a disk may hang.
+struct Writer {
+    records: SyncSender<Record>,
+    done: Receiver<io::Result<u64>>,
+    /// Records that it was given and has not answered.
+    pending: u32,
+}
+
+/// What the writer found at start.
+type Opened = Result<(Found, Option<String>), String>;
+
+impl State {
+    /// Opens the state directory, which is made where there is none.
+    ///
+    /// # Errors
+    /// When another exporter uses it: one line that says what to do. Everything else is a note, for the
+    /// exporter is of use without state too.
+    pub fn open(directory: Option<&Path>) -> Result<(Self, Loaded), String> {
+        let Some(directory) = directory.map(Path::to_owned).or_else(default_directory) else {
+            let note = "no state directory is known: give one with --path.state; without it, counters \
+                 begin at 0 at each start, and lines written meanwhile are not read";
+            return Ok((Self::without(Some(note.to_owned())), Loaded::default()));
+        };
+        Self::open_in(&directory, mark::directory())
+    }
+
+    fn open_in(directory: &Path, runtime: io::Result<PathBuf>) -> Result<(Self, Loaded), String> {
+        let (opened, found) = sync_channel(1);
+        let (records, jobs) = sync_channel(1);
+        let (answers, done) = sync_channel(2);
+        let of_thread = directory.to_owned();
+        let spawned = std::thread::Builder::new().name("state".to_owned()).stack_size(256 * 1024);
+        let spawned = spawned.spawn(move || {
+            let (slots, lock, result) = open_directory(&of_thread);
+            let refused = result.is_err();
+            // Nobody waits any more when the start was given up for.
+            let _ = opened.send(result);
+            if !refused {
+                write_records(slots, &jobs, &answers);
+            }
+            drop(lock);
+        });
+        let shown_at = directory.display();
+        let without = |why: &dyn std::fmt::Display| {
+            format!("state directory {shown_at}: {why}; counters begin at 0 at the next start")
+        };
+        if let Err(error) = spawned {
+            return Ok((Self::without(Some(without(&error))), Loaded::default()));
+        }
+        let writer = Writer { records, done, pending: 0 };
+        let mut state = Self { writer: Some(writer), ..Self::without(None) };
+        let found = match found.recv_timeout(LOAD_BOUND) {
+            Ok(found) => found?,
+            Err(_) => {
+                // Its records are older than any of ours, whatever their number is.
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                state.sequence = u64::try_from(now.as_nanos()).unwrap_or(0);
+                state.note = Some(without(&"it did not answer within 5 s"));
+                return Ok((state, Loaded::default()));
+            }
+        };
+        state.note = found.1.map(|why| without(&why));
+        let mark = runtime.and_then(|runtime| Mark::open_in(&runtime, directory));
+        let (mark, shown) = match mark {
+            Ok((mark, shown)) => (Some(mark), shown),
+            Err(error) => {
+                tracing::warn!(%error, "no runtime directory (RUNTIME_DIRECTORY, XDG_RUNTIME_DIR or \
+                    /run): counters begin at 0 at each start");
+                (None, None)
+            }
+        };
+        state.mark = mark;
+        Ok(state.take_up(found.0, shown))
+    }
+
+    /// What of a record may be believed.
+    fn take_up(mut self, found: Found, shown: Option<Shown>) -> (Self, Loaded) {
+        let Found::Record(record) = found else { return (self, Loaded::default()) };
+        self.sequence = record.sequence;
+        let values = shown
+            .is_some_and(|shown| shown.epoch == record.epoch && record.sequence >= shown.sequence);
+        if values {
+            self.epoch = record.epoch;
+            self.saved = Some(record.payload.clone());
+        }
+        (self, Loaded { payload: Some(record.payload), values })
+    }
+
+    fn without(note: Option<String>) -> Self {
+        // A hasher's keys are the standard library's only random numbers.
+        let epoch = std::hash::RandomState::new().build_hasher().finish();
+        Self {
+            epoch,
+            sequence: 0,
+            saved: None,
+            mark: None,
+            writer: None,
+            errors: 0,
+            failing: None,
+            note,
+        }
+    }
+
+    /// Writes what is about to be shown, if it is new. When this returns it may be shown: whether or not
+    /// it was written, no later start will fall back behind it.
+    pub fn save(&mut self, payload: Vec<u8>) {
+        if self.saved.as_ref() == Some(&payload) {
+            return;
+        }
+        self.sequence += 1;
+        let record = Record { epoch: self.epoch, sequence: self.sequence, payload };
+        self.saved = None;
+        match self.write(&record) {
+            Ok(()) => {
+                self.saved = Some(record.payload);
+                if self.failing.take().is_some() {
+                    tracing::info!("the state is written again");
+                }
+            }
+            Err(error) => {
+                self.errors += 1;
+                let error = error.to_string();
+                if self.failing.as_ref() != Some(&error) {
+                    tracing::warn!(error, "the state cannot be written");
+                }
+                self.failing = Some(error);
+            }
+        }
+        self.note_shown();
+    }
+
+    fn note_shown(&mut self) {
+        let shown = Shown { epoch: self.epoch, sequence: self.sequence };
+        if let Some(mark) = &self.mark
+            && let Err(error) = mark.set(shown)
+        {
+            tracing::warn!(%error, "what was shown cannot be noted in the runtime directory: counters \
+                begin at 0 at the next start");
+            self.mark = None;
+        }
+    }
+
+    fn write(&mut self, record: &Record) -> io::Result<()> {
+        let Some(writer) = &mut self.writer else {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "there is no state directory"));
+        };
+        // Answers to what was given up for.
+        while writer.done.try_recv().is_ok() {
+            writer.pending -= 1;
+        }
+        let hangs = || io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer");
+        if writer.pending > 0 || writer.records.try_send(record.clone()).is_err() {
+            return Err(hangs());
+        }
+        writer.pending += 1;
+        match writer.done.recv_timeout(WRITE_BOUND) {
+            Ok(result) => {
+                writer.pending -= 1;
+                result.map(|_| ())
+            }
+            Err(RecvTimeoutError::Timeout) => Err(hangs()),
+            Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("its thread has ended")),
+        }
+    }
+
+    /// Snapshots that could not be written.
+    pub fn errors(&self) -> u64 {
+        self.errors
+    }
+
+    /// What is wrong, in a sentence.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let failing = self.failing.as_ref().map(|error| {
+            format!("the state cannot be written ({error}): counters begin at 0 at the next start")
+        });
+        // One says the other.
+        self.note.clone().or(failing).into_iter()
+    }
+}
+
+/// Opens everything in the directory; the lock is held as long as the file is open.
+fn open_directory(directory: &Path) -> (Slots, Option<File>, Opened) {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    let lock = lock(directory);
+    let (mut slots, found) = match &lock {
+        Err(Some(owner)) => {
+            let refusal = format!(
+                "--path.state {}: another telltale_exporter{owner} uses it; give each its own",
+                directory.display()
+            );
+            return (Slots::open(Path::new("/nonexistent")).0, None, Err(refusal));
+        }
+        _ => Slots::open(directory),
+    };
+    let mut note = made.err().map(|error| error.to_string());
+    let found = match found {
+        Found::Damaged(why) => {
+            match slots.set_aside() {
+                Ok(aside) => {
+                    tracing::warn!(why, aside = %aside.display(), "the snapshot cannot be \
+                    used and was set aside; counters begin at 0, logs are followed from their end")
+                }
+                Err(error) => note = Some(format!("the snapshot cannot be used ({why}: {error})")),
+            }
+            Found::Nothing
+        }
+        found => found,
+    };
+    (slots, lock.ok(), Ok((found, note)))
+}
+
+/// Takes the lock of the directory; `Err(Some)`: somebody has it, `Err(None)`: there can be none.
+fn lock(directory: &Path) -> Result<File, Option<String>> {
+    let path = directory.join("lock");
+    let mut options = File::options();
+    let file = options.read(true).write(true).create(true).truncate(false).open(&path);
+    let mut file = file.or_else(|_| File::open(&path)).map_err(|_| None)?;
+    match file.try_lock() {
+        Ok(()) => {
+            // For whoever is refused.
+            let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+            Ok(file)
+        }
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let owner = std::fs::read_to_string(&path).unwrap_or_default();
+            let known = !owner.is_empty() && owner.bytes().all(|byte| byte.is_ascii_digit());
+            Err(Some(if known { format!(" (pid {owner})") } else { String::new() }))
+        }
+        Err(std::fs::TryLockError::Error(_)) => Err(None),
+    }
+}
+
+fn write_records(mut slots: Slots, jobs: &Receiver<Record>, answers: &SyncSender<io::Result<u64>>) {
+    while let Ok(record) = jobs.recv() {
+        let result = slots.write(&record).map(|()| record.sequence);
+        if answers.send(result).is_err() {
+            return;
+        }
+    }
+}
+
+/// systemd's state directory, else the user's.
+fn default_directory() -> Option<PathBuf> {
+    let of =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(systemd) = of("STATE_DIRECTORY") {
+        let first = systemd.to_str().and_then(|list| list.split(':').next()).map(PathBuf::from);
+        return Some(first.unwrap_or(systemd));
+    }
+    let base = of("XDG_STATE_HOME").filter(|base| base.is_absolute());
+    let base = base.or_else(|| Some(of("HOME")?.join(".local/state")))?;
+    Some(base.join("telltale_exporter"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use slots::{FAULTS, Fault};
+    use tempfile::TempDir;
+
+    /// Where a run keeps its state.
+    struct Home {
+        state: TempDir,
+        runtime: TempDir,
+    }
+
+    impl Home {
+        fn new() -> Self {
+            Self { state: tempfile::tempdir().unwrap(), runtime: tempfile::tempdir().unwrap() }
+        }
+
+        fn open(&self) -> (State, Loaded) {
+            let runtime = Ok(self.runtime.path().to_owned());
+            State::open_in(self.state.path(), runtime).unwrap()
+        }
+
+        /// The next start, when the last run is gone and its thread with it.
+        fn open_again(&self, last: State) -> (State, Loaded) {
+            drop(last);
+            loop {
+                let runtime = Ok(self.runtime.path().to_owned());
+                match State::open_in(self.state.path(), runtime) {
+                    Ok(opened) => return opened,
+                    Err(refusal) => {
+                        assert!(refusal.contains("another telltale_exporter"), "{refusal}")
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+
+        fn fault(&self, fault: Fault) {
+            FAULTS.lock().unwrap().insert(self.state.path().join("snapshot"), fault);
+        }
+    }
+
+    #[test]
+    fn values_are_taken_up_where_they_are_what_was_shown() {
+        let home = Home::new();
+        let (mut state, loaded) = home.open();
+        assert_eq!(loaded, Loaded::default());
+        state.save(b"one".to_vec());
+        state.save(b"two".to_vec());
+        assert!(State::open_in(home.state.path(), Ok(home.runtime.path().to_owned())).is_err());
+        let (mut state, loaded) = home.open_again(state);
+        assert_eq!(loaded, Loaded { payload: Some(b"two".to_vec()), values: true });
+        // Shown, and not written: the next start has the position alone.
+        home.fault(Fault::Fails);
+        state.save(b"three".to_vec());
+        assert_eq!((state.errors(), state.warnings().count()), (1, 1));
+        let (state, loaded) = home.open_again(state);
+        assert_eq!(loaded, Loaded { payload: Some(b"two".to_vec()), values: false });
+        // Nothing was shown since: still not.
+        let (mut state, loaded) = home.open_again(state);
+        assert!(!loaded.values);
+        state.save(b"four".to_vec());
+        let (state, loaded) = home.open_again(state);
+        assert_eq!(loaded, Loaded { payload: Some(b"four".to_vec()), values: true });
+        // After a reboot /run is empty.
+        for entry in std::fs::read_dir(&home.runtime).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        let (_state, loaded) = home.open_again(state);
+        assert_eq!(loaded, Loaded { payload: Some(b"four".to_vec()), values: false });
+    }
+
+    #[test]
+    fn what_failed_is_written_again_and_what_is_equal_is_not() {
+        let home = Home::new();
+        let (mut state, _) = home.open();
+        home.fault(Fault::Fails);
+        state.save(b"one".to_vec());
+        state.save(b"one".to_vec());
+        assert_eq!((state.errors(), state.sequence, state.warnings().count()), (1, 2, 0));
+        state.save(b"one".to_vec());
+        assert_eq!(state.sequence, 2);
+        assert!(home.open_again(state).1.values);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_is_a_note() {
+        let (mut state, loaded) =
+            State::open_in(Path::new("/proc/telltale"), Err(io::ErrorKind::NotFound.into()))
+                .unwrap();
+        assert_eq!(loaded, Loaded::default());
+        assert!(state.warnings().next().unwrap().contains("/proc/telltale"));
+        state.save(b"one".to_vec());
+        assert_eq!(state.errors(), 1);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// Events are counted.
+        Count(u64),
+        /// A scrape, with what happens to its write.
+        Scrape(Option<Fault>),
+        /// A scrape that dies between its write and what is shown.
+        DieWriting(Option<Fault>),
+        /// The end of the run, however it comes.
+        Die,
+        /// The same, and the machine starts anew.
+        Reboot,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let fault = || {
+            prop_oneof![
+                4 => Just(None),
+                1 => Just(Some(Fault::Fails)),
+                1 => (0usize..70).prop_map(|count| Some(Fault::Torn(count))),
+            ]
+        };
+        prop_oneof![
+            4 => (1u64..100).prop_map(Step::Count),
+            6 => fault().prop_map(Step::Scrape),
+            1 => fault().prop_map(Step::DieWriting),
+            3 => Just(Step::Die),
+            1 => Just(Step::Reboot),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+        /// In no order of kills, failed writes and starts does a counter fall, but to 0; and what was
+        /// counted at 0 again never comes back from an older snapshot.
+        #[test]
+        fn no_counter_ever_falls(steps in proptest::collection::vec(step(), 1..40)) {
+            let home = Home::new();
+            let (mut state, _) = home.open();
+            let (mut value, mut shown, mut line) = (0u64, 0u64, 0u32);
+            let taken = |loaded: &Loaded| {
+                let bytes = loaded.payload.as_ref().filter(|_| loaded.values);
+                bytes.map(|bytes| u64::from_le_bytes(bytes[..8].try_into().unwrap()))
+            };
+            for step in steps {
+                let mut ended = false;
+                match step {
+                    Step::Count(more) => value += more,
+                    Step::Scrape(fault) => {
+                        fault.into_iter().for_each(|fault| home.fault(fault));
+                        state.save([value.to_le_bytes(), u64::from(line).to_le_bytes()].concat());
+                        prop_assert!(value >= shown);
+                        shown = value;
+                    }
+                    Step::DieWriting(fault) => {
+                        fault.into_iter().for_each(|fault| home.fault(fault));
+                        state.sequence += 1;
+                        let payload = [value.to_le_bytes(), u64::from(line).to_le_bytes()].concat();
+                        let record = Record { epoch: state.epoch, sequence: state.sequence, payload };
+                        let _ = state.write(&record);
+                        ended = true;
+                    }
+                    Step::Die => ended = true,
+                    Step::Reboot => {
+                        ended = true;
+                        for entry in std::fs::read_dir(&home.runtime).unwrap() {
+                            std::fs::remove_file(entry.unwrap().path()).unwrap();
+                        }
+                    }
+                }
+                FAULTS.lock().unwrap().remove(&home.state.path().join("snapshot"));
+                if ended {
+                    let (next, loaded) = home.open_again(state);
+                    state = next;
+                    match taken(&loaded) {
+                        Some(restored) => {
+                            let of = loaded.payload.as_ref().unwrap()[8..16].try_into().unwrap();
+                            prop_assert_eq!(u64::from_le_bytes(of), u64::from(line), "another line");
+                            prop_assert!(restored >= shown, "{restored} after {shown}");
+                            value = restored;
+                        }
+                        None => {
+                            (value, shown) = (0, 0);
+                            line += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
