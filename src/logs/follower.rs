@@ -380,8 +380,13 @@ impl Follower {
         generation.kept.role = Role::Done;
         let mut lines = std::mem::take(&mut generation.kept.lines);
         let carries = std::mem::take(&mut generation.kept.carries);
-        match self.generations.get_mut(nth + 1) {
-            Some(next) if carries && next.kept.place.offset == 0 => next.kept.lines = lines,
+        let next = self.generations[nth + 1..].iter_mut().find(|one| one.kept.role != Role::Done);
+        match next {
+            Some(next) if carries && next.kept.place.offset == 0 => {
+                if lines != Lines::default() {
+                    next.kept.lines = lines;
+                }
+            }
             _ => lines.hand_out(|line| effects.lines.push(line.to_vec())),
         }
     }

@@ -331,20 +331,23 @@ mod tests {
         ) {
             let dir = tempfile::tempdir().unwrap();
             let (mut slots, _) = Slots::open(dir.path());
-            let mut held = None;
+            let (mut held, mut sizes) = (0, Vec::new());
             for (sequence, (size, torn, restart)) in (1..).zip(writes) {
+                sizes.push(size);
                 if let Some(count) = torn {
                     FAULTS.lock().unwrap().insert(dir.path().join("snapshot"), Fault::Torn(count));
                 }
-                let new = record(sequence, size);
-                let whole = torn.is_none_or(|count| count >= HEADER + size);
-                let written = slots.write(&new).is_ok();
+                let written = slots.write(&record(sequence, size)).is_ok();
                 prop_assert_eq!(written, torn.is_none());
-                // A write that failed may be whole; it is never something else.
+                if written {
+                    held = sequence;
+                }
+                // A write that failed may be whole; what was written before it holds in any case.
                 let found = load(dir.path());
-                let expected = if whole { Some(new) } else { held };
-                prop_assert_eq!(&found, &expected);
-                held = found;
+                let newest = found.as_ref().map_or(0, |found| found.sequence);
+                prop_assert!(newest >= held);
+                let expected = usize::try_from(newest).unwrap().checked_sub(1).map(|at| record(newest, sizes[at]));
+                prop_assert_eq!(found, expected);
                 if restart {
                     slots = Slots::open(dir.path()).0;
                 }
