@@ -17,7 +17,7 @@ pub const SPAN: usize = 1024;
 const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
 
 /// Which file it is, under whatever name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FileId {
     device: u64,
     inode: u64,

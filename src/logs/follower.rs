@@ -179,11 +179,6 @@ impl Follower {
         self.generations.iter().filter(|generation| generation.content.is_some()).count()
     }
 
-    /// Whether this file is one of the log's.
-    pub fn knows(&self, id: FileId) -> bool {
-        self.generations.iter().any(|one| one.kept.role != Role::Done && one.kept.place.id == id)
-    }
-
     /// Gives away the generation that is this file, for it is under another followed name now.
     pub fn give(&mut self, id: FileId) -> Option<State> {
         let nth = self

@@ -1,15 +1,15 @@
 //! The thread of a source: which logs there are, when to look at them, and what is published.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::content::{self, SPAN};
+use super::content::{self, FileId, SPAN, nanos};
 use super::counts::{Counter, Published, Values};
 use super::effects::{Effects, Rotation};
 use super::follower::{Follower, Look};
@@ -52,12 +52,16 @@ pub struct Reader {
     /// When to try again what failed, and after what time the next time.
     failing: BTreeMap<PathBuf, (Instant, Duration)>,
     watch: Watch,
+    /// When each directory that logs may appear in was last changed, as of the last scan.
+    directories: BTreeMap<PathBuf, Option<(i64, i64)>>,
     buffer: Vec<u8>,
     matcher: Arc<Matcher>,
     values: Arc<Values>,
     published: Arc<Mutex<Published>>,
     /// Files that may be open at one time.
     descriptors: usize,
+    /// Files that are open.
+    open: usize,
     started: bool,
 }
 
@@ -77,11 +81,13 @@ impl Reader {
             followers: BTreeMap::new(),
             failing: BTreeMap::new(),
             watch: Watch::new(),
+            directories: BTreeMap::new(),
             buffer: vec![0; SPAN + CHUNK],
             matcher,
             values,
             published,
             descriptors,
+            open: 0,
             started: known,
         };
         let files = lock(&reader.published).files.clone();
@@ -101,12 +107,13 @@ impl Reader {
         loop {
             let woken = self.watch.wait(sweep);
             let all = Instant::now() >= sweep;
-            if all || woken.names {
+            if woken.names || (all && self.directories_changed()) {
                 self.scan();
             }
             if all {
                 sweep = Instant::now() + SWEEP;
                 self.look_at(None);
+                self.let_go();
             } else if woken.paths.iter().any(|path| self.followers.contains_key(path)) {
                 self.look_at(Some(&woken.paths));
             } else if !woken.paths.is_empty() && self.followers.len() <= TURN {
@@ -116,16 +123,26 @@ impl Reader {
         }
     }
 
-    /// Which logs there are: follows the new, lets go of those that are over.
+    /// Whether files may have come or gone. Listing thousands of them costs more than asking this.
+    fn directories_changed(&self) -> bool {
+        let recursive =
+            |path: &PathBuf| path.as_os_str().as_encoded_bytes().windows(2).any(|two| two == b"**");
+        self.source.files.iter().any(recursive)
+            || self.directories.iter().any(|(path, before)| changed_at(path) != *before)
+    }
+
+    /// Follows the logs that are new.
     fn scan(&mut self) {
         let mut notes = Vec::new();
+        let mut names = None;
+        self.directories.clear();
         for entry in self.source.files.clone() {
             let found = if is_pattern(&entry) || entry.is_dir() {
                 self.matching(&entry, &mut notes)
             } else {
                 notes.extend(doubt(&entry));
                 if let Some(directory) = entry.parent() {
-                    self.watch.add(directory);
+                    self.expect_in(directory);
                 }
                 BTreeSet::from([entry])
             };
@@ -137,20 +154,42 @@ impl Reader {
                     notes.push(format!("more than {MAX_LOGS} logs; the others are not followed"));
                     break;
                 }
-                self.follow(path);
+                let names = names.get_or_insert_with(|| self.names());
+                self.follow(path, names);
             }
         }
+        lock(&self.published).notes = notes;
+    }
+
+    /// Files that are under a followed name.
+    fn names(&self) -> HashMap<FileId, PathBuf> {
+        let id = |path: &PathBuf| Some((content::id(&std::fs::metadata(path).ok()?), path.clone()));
+        self.followers.keys().filter_map(id).collect()
+    }
+
+    /// New logs may appear in this directory.
+    fn expect_in(&mut self, directory: &Path) {
+        self.watch.add(directory);
+        self.directories.insert(directory.to_owned(), changed_at(directory));
+    }
+
+    /// Lets go of logs that are over.
+    fn let_go(&mut self) {
+        self.open = self.followers.values().map(Follower::open_files).sum();
         let over = |(path, follower): (&PathBuf, &Follower)| {
             (follower.is_over() && !self.source.files.contains(path)).then(|| path.clone())
         };
         let over: Vec<_> = self.followers.iter().filter_map(over).collect();
+        if over.is_empty() {
+            return;
+        }
         let mut published = lock(&self.published);
         for path in over {
+            // Nothing of it is open any more.
             self.followers.remove(&path);
             self.failing.remove(&path);
             published.files.remove(&path);
         }
-        published.notes = notes;
     }
 
     /// The logs in a directory, or of a pattern; not their rotated files.
@@ -192,29 +231,34 @@ impl Reader {
         }
         directories.extend(fixed_part(entry));
         for directory in directories {
-            self.watch.add(&directory);
+            self.expect_in(&directory);
         }
         found
     }
 
     /// A log that is not followed yet. One of those that are may have been renamed to it.
-    fn follow(&mut self, path: PathBuf) {
+    fn follow(&mut self, path: PathBuf, names: &mut HashMap<FileId, PathBuf>) {
         let id = std::fs::metadata(&path).ok().map(|meta| content::id(&meta));
-        let owner = id.and_then(|id| {
-            let mut all = self.followers.values_mut();
-            all.find(|follower| follower.knows(id)).map(|follower| (id, follower))
+        if let Some(id) = id {
+            // Two names of one file: its lines count once.
+            if names.contains_key(&id) {
+                return;
+            }
+            names.insert(id, path.clone());
+        }
+        let given = id.and_then(|id| {
+            self.followers.values_mut().find_map(|owner| {
+                let state = owner.give(id)?;
+                Some((owner.path().to_owned(), owner.state(), state))
+            })
         });
-        let follower = match owner {
-            Some((id, owner)) => {
-                let elsewhere =
-                    std::fs::metadata(owner.path()).is_ok_and(|meta| content::id(&meta) == id);
-                // Two names of one file: its lines count once.
-                let Some(state) = owner.give(id).filter(|_| !elsewhere) else { return };
+        let follower = match given {
+            Some((from, left, state)) => {
                 let mut effects = Effects::default();
                 effects.rotated(Rotation::Rename);
                 let mut published = lock(&self.published);
-                if let Some(file) = published.files.get_mut(owner.path()) {
-                    file.state = owner.state();
+                if let Some(file) = published.files.get_mut(&from) {
+                    file.state = left;
                 }
                 published.counts.sums.add(&effects.sums);
                 Follower::resume(path.clone(), state)
@@ -246,10 +290,6 @@ impl Reader {
                 })
             });
         }
-        let open: usize = self.followers.values().map(Follower::open_files).sum();
-        if open > self.descriptors {
-            self.followers.values_mut().for_each(Follower::park);
-        }
     }
 
     /// Looks at a log once and publishes; `None` where it fails.
@@ -260,6 +300,7 @@ impl Reader {
             return None;
         }
         let mut effects = Effects::default();
+        let open = follower.open_files();
         let look = follower.look(now, &mut self.buffer, &mut effects);
         let counter = Counter {
             matcher: &self.matcher,
@@ -291,6 +332,12 @@ impl Reader {
             file.state = follower.state();
         }
         file.error = look.as_ref().err().map(ToString::to_string);
+        self.open = self.open + follower.open_files() - open;
+        if self.open > self.descriptors && matches!(look, Ok(Look::Idle)) {
+            let open = follower.open_files();
+            follower.park();
+            self.open = self.open + follower.open_files() - open;
+        }
         drop(published);
         self.note_failure(path, look.as_ref().err(), now);
         look.ok()
@@ -315,6 +362,15 @@ impl Reader {
 
 fn lock(published: &Mutex<Published>) -> MutexGuard<'_, Published> {
     published.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// When a directory, or what may be done in it, was last changed.
+fn changed_at(directory: &Path) -> Option<(i64, i64)> {
+    let meta = std::fs::metadata(directory).ok()?;
+    // One that has just changed may change again without another time.
+    let time = (meta.ctime(), meta.ctime_nsec());
+    let recent = nanos(SystemTime::now()) - (time.0 * 1_000_000_000 + time.1) < 20_000_000;
+    if recent { Some((0, nanos(SystemTime::now()))) } else { Some(time) }
 }
 
 /// Whether an entry of the configuration is a pattern.

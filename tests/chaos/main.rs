@@ -116,6 +116,8 @@ impl Field {
     }
 
     fn logrotate(&self) {
+        // The names with dates have seconds.
+        std::thread::sleep(Duration::from_millis(1050));
         let state = self.path("logrotate.state");
         let output = Command::new("logrotate")
             .arg("--force")

@@ -18,11 +18,11 @@ const SIGNATURE: &str = "- {id: event, title: An event, pattern: '^event \\d+ ha
 /// A log with its writer, and an exporter that follows it.
 pub struct Scene {
     pub dir: TempDir,
-    home: TempDir,
-    flags: Vec<String>,
-    exporter: Option<Exporter>,
+    pub home: TempDir,
+    pub flags: Vec<String>,
+    pub exporter: Option<Exporter>,
     /// Events that were written.
-    written: u32,
+    pub written: u32,
 }
 
 /// A series of this source.

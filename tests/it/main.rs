@@ -18,6 +18,8 @@ mod live_cgroups;
 mod live_logs;
 mod live_names;
 mod live_rotation;
+mod live_sources;
+mod live_state;
 mod live_users;
 mod live_views;
 mod prometheus;
