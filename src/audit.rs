@@ -4,6 +4,7 @@
 //! [`pace`] that an overflow cannot stop, and tells over the [`link`]. Here a thread listens to it, and
 //! the collector shows what came last, with its age.
 
+pub mod events;
 pub mod helper;
 pub mod link;
 pub mod netlink;

@@ -5,6 +5,7 @@
 //! counted for, and publishes positions and [`counts`] together. The collector reads what is published,
 //! writes it to the [`snapshot`] and shows it, and never waits for a line.
 
+pub mod anchors;
 pub mod catalog;
 pub mod content;
 pub mod counts;
@@ -22,7 +23,7 @@ pub mod watch;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::collector::{Collector, Error, Found};
 use crate::config::{Format, Source};
@@ -151,6 +152,9 @@ fn choose(rootfs: &Path) -> Vec<Source> {
     files.filter(|(_, path)| exists(path)).map(source).collect()
 }
 
+/// The start waits so long for a source to find its files; their filesystem may hang.
+const READY_BOUND: Duration = Duration::from_secs(5);
+
 /// Descriptors that are left to everything else: 256 connections, and what a scrape opens.
 const OTHER_DESCRIPTORS: u64 = 600;
 
@@ -194,19 +198,23 @@ impl Logs {
         for (source, start) in sources.into_iter().zip(starts) {
             let published = Arc::new(Mutex::new(start.published));
             tracing::info!(source = source.name, files = ?source.files, "following");
-            // The files are looked at here and now: what is written from now on counts.
-            let reader = Reader::new(
-                source.clone(),
-                start.known,
-                Arc::clone(&published),
-                Arc::clone(&matcher),
-                Arc::clone(&values),
-                usize::try_from(descriptors).unwrap_or(usize::MAX),
-            );
+            let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+            let parts =
+                (source.clone(), Arc::clone(&published), Arc::clone(&matcher), Arc::clone(&values));
+            let (ready, found) = std::sync::mpsc::sync_channel(1);
             std::thread::Builder::new()
                 .name(format!("log-{}", source.name))
                 .stack_size(512 * 1024)
-                .spawn(move || reader.run())?;
+                .spawn(move || {
+                    let (source, published, matcher, values) = parts;
+                    let reader =
+                        Reader::new(source, start.known, published, matcher, values, descriptors);
+                    // Nobody waits any more for a filesystem that hung.
+                    let _ = ready.send(());
+                    reader.run();
+                })?;
+            // So that what is written from now on counts, and the first scrape shows where it stands.
+            let _ = found.recv_timeout(READY_BOUND);
             started.push((source, published));
         }
         let view = View { matcher, sources: started, retired: Arc::new(retired), nothing };

@@ -104,16 +104,9 @@ impl State {
         let writer = Writer { records, done, pending: 0 };
         let mut state = Self { writer: Some(writer), ..Self::without(None) };
         let found = match found.recv_timeout(LOAD_BOUND) {
-            Ok(found) => found?,
-            Err(_) => {
-                // Its records are older than any of ours, whatever their number is.
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                state.sequence = u64::try_from(now.as_nanos()).unwrap_or(0);
-                state.note = Some(without(&"it did not answer within 5 s"));
-                return Ok((state, Loaded::default()));
-            }
+            Ok(found) => Some(found?),
+            Err(_) => None,
         };
-        state.note = found.1.map(|why| without(&why));
         let mark = runtime.and_then(|runtime| Mark::open_in(&runtime, directory));
         let (mark, shown) = match mark {
             Ok((mark, shown)) => (Some(mark), shown),
@@ -124,7 +117,17 @@ impl State {
             }
         };
         state.mark = mark;
-        Ok(state.take_up(found.0, shown))
+        let Some((found, note)) = found else {
+            // Its records are older than any of ours, whatever their number is, and what they hold is
+            // behind what we are going to show.
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            state.sequence = u64::try_from(now.as_nanos()).unwrap_or(0);
+            state.note = Some(without(&"it did not answer within 5 s"));
+            state.note_shown();
+            return Ok((state, Loaded::default()));
+        };
+        state.note = note.map(|why| without(&why));
+        Ok(state.take_up(found, shown))
     }
 
     /// What of a record may be believed.
@@ -256,6 +259,10 @@ fn open_directory(directory: &Path) -> (Slots, Option<File>, Opened) {
                 }
                 Err(error) => note = Some(format!("the snapshot cannot be used ({why}: {error})")),
             }
+            Found::Nothing
+        }
+        Found::Unreadable(why) => {
+            note = Some(format!("the snapshot cannot be read ({why})"));
             Found::Nothing
         }
         found => found,

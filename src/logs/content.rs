@@ -10,6 +10,9 @@ use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
+/// How a gzip file begins (RFC 1952).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 /// How many bytes at its start, and before a position, identify a file.
 pub const SPAN: usize = 1024;
 
@@ -164,6 +167,13 @@ impl Content {
     /// Those of reading; what is not compressed whole, or otherwise than by gzip, is `InvalidData`.
     pub fn at(file: File, compressed: bool, place: &Place) -> io::Result<Option<Self>> {
         if compressed {
+            let mut magic = [0; 2];
+            if read_at(&file, &mut magic, 0)? < 2 || magic != GZIP {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "it is not compressed by gzip",
+                ));
+            }
             let mut decoder = MultiGzDecoder::new(BufReader::new(file));
             let known = passes(&mut decoder, place)?;
             return Ok(known.map(|known| Self::Gzip(Box::new(decoder), known)));

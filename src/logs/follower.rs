@@ -119,6 +119,8 @@ pub enum Look {
 /// A log under its name.
 pub struct Follower {
     path: PathBuf,
+    /// A log that a pattern found may go away, and must lie below this directory.
+    within: Option<PathBuf>,
     /// Where the name leads, if it is a link.
     real: PathBuf,
     generations: Vec<Generation>,
@@ -135,7 +137,7 @@ pub struct Follower {
 
 impl Follower {
     /// A log that has not been followed before: from its end, or from its start.
-    pub fn new(path: PathBuf, from_end: bool) -> Self {
+    pub fn new(path: PathBuf, within: Option<PathBuf>, from_end: bool) -> Self {
         // One that is not there yet has no lines of before our time.
         let gone =
             std::fs::metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
@@ -143,6 +145,7 @@ impl Follower {
         Self {
             real: path.clone(),
             path,
+            within,
             generations: Vec::new(),
             read_at: 0,
             from_end,
@@ -153,10 +156,10 @@ impl Follower {
     }
 
     /// A log that an earlier run has followed.
-    pub fn resume(path: PathBuf, state: State) -> Self {
+    pub fn resume(path: PathBuf, within: Option<PathBuf>, state: State) -> Self {
         let now = Instant::now();
         let generation = |kept| Generation { kept, content: None, grew: now };
-        let mut follower = Self::new(path, false);
+        let mut follower = Self::new(path, within, false);
         follower.generations = state.generations.into_iter().map(generation).collect();
         follower.read_at = state.read_at;
         follower
@@ -177,6 +180,12 @@ impl Follower {
     /// Files that are open.
     pub fn open_files(&self) -> usize {
         self.generations.iter().filter(|generation| generation.content.is_some()).count()
+    }
+
+    /// The files that are being read.
+    pub fn files(&self) -> impl Iterator<Item = FileId> {
+        let read = self.generations.iter().filter(|one| one.kept.role != Role::Done);
+        read.map(|one| one.kept.place.id)
     }
 
     /// Gives away the generation that is this file, for it is under another followed name now.
@@ -238,7 +247,19 @@ impl Follower {
                 self.wait_no_longer(nth, now, effects);
                 continue;
             }
-            let chunk = self.read(nth, now, buffer)?;
+            let chunk = match self.read(nth, now, buffer) {
+                Err(error)
+                    if !self.generations[nth].content.as_ref().is_some_and(Content::grows) =>
+                {
+                    let path = self.path.display();
+                    let after = self.generations[nth].kept.place.offset;
+                    tracing::warn!(%path, %error, after, "a compressed rotated file of the log cannot be \
+                        read on; what is in it after this byte is lost");
+                    self.finish(nth, effects);
+                    return Ok(Look::Turned);
+                }
+                chunk => chunk?,
+            };
             // Of a file that nothing is known of yet, the bytes do not tell that it was truncated.
             if live
                 && self.generations[nth].kept.place.offset == 0
@@ -284,7 +305,11 @@ impl Follower {
         }
         let since = *self.missing.get_or_insert(now);
         let known = !self.generations.is_empty() && now.duration_since(since) < MISSING_GRACE;
-        if known { Ok(Look::Idle) } else { Err(io::ErrorKind::NotFound.into()) }
+        if known || self.within.is_some() {
+            Ok(Look::Idle)
+        } else {
+            Err(io::ErrorKind::NotFound.into())
+        }
     }
 
     /// Takes in what [`look`](Self::look) read, and hands out its lines.

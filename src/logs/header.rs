@@ -140,7 +140,7 @@ fn repeated(message: &[u8]) -> (u64, &[u8]) {
 /// How often the line before is to be counted again: `last message repeated 3 times`, which syslogd
 /// and older rsyslogd write with a host and no program, some between dashes.
 pub fn repeats(line: &Line<'_>) -> Option<u64> {
-    if line.program.is_some() {
+    if line.program.is_some() || line.host.is_empty() {
         return None;
     }
     let message = line.message;

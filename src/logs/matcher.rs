@@ -1,9 +1,11 @@
-//! Which signatures a line is counted for. Correct before fast: program first, then each pattern.
+//! Which signatures a line is counted for: its program first, then anchors, then the expression.
 
 use std::collections::HashMap;
 
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex::bytes::Captures;
 
+use super::anchors;
 use super::header::{self, Line};
 use super::signature::Signature;
 
@@ -13,10 +15,76 @@ const MAX_COUNT: u64 = i32::MAX as u64;
 /// The signatures that are on, found by program.
 pub struct Matcher {
     signatures: Vec<Signature>,
-    /// Positions of the signatures that a program meets: its own and the unscoped, in order.
-    by_program: HashMap<Vec<u8>, Vec<usize>>,
-    unscoped: Vec<usize>,
-    all: Vec<usize>,
+    /// The signatures that a program meets: its own and the unscoped.
+    by_program: HashMap<Vec<u8>, Group>,
+    unscoped: Group,
+    all: Group,
+}
+
+/// Signatures that are looked for together.
+struct Group {
+    /// Says fast that no anchor is there, which is so for most lines.
+    filter: Option<AhoCorasick>,
+    /// Finds every anchor that is there, one within another too.
+    finder: Option<AhoCorasick>,
+    /// By anchor: the positions of the signatures that it stands for.
+    candidates: Vec<Vec<usize>>,
+    /// Signatures without an anchor are always tried.
+    always: Vec<usize>,
+}
+
+impl Group {
+    fn new(signatures: &[Signature], members: &[usize]) -> Self {
+        let mut by_anchor: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+        let mut always = Vec::new();
+        for &nth in members {
+            let wordings = signatures[nth].pattern.0.iter();
+            let sets: Option<Vec<_>> =
+                wordings.map(|wording| anchors::of(wording.as_str())).collect();
+            let Some(sets) = sets else {
+                always.push(nth);
+                continue;
+            };
+            for anchor in sets.into_iter().flatten() {
+                let positions = by_anchor.entry(anchor).or_default();
+                if positions.last() != Some(&nth) {
+                    positions.push(nth);
+                }
+            }
+        }
+        let (anchors, candidates): (Vec<_>, Vec<_>) = by_anchor.into_iter().unzip();
+        let build = |kind| {
+            let mut builder = AhoCorasick::builder();
+            let builder = builder.match_kind(kind).kind(Some(AhoCorasickKind::DFA));
+            // Too large to be built: then every signature is tried.
+            builder.build(&anchors).ok().filter(|_| !anchors.is_empty())
+        };
+        let (filter, finder) = (build(MatchKind::LeftmostFirst), build(MatchKind::Standard));
+        if filter.is_none() || finder.is_none() {
+            return Self {
+                filter: None,
+                finder: None,
+                candidates: Vec::new(),
+                always: members.to_vec(),
+            };
+        }
+        Self { filter, finder, candidates, always }
+    }
+
+    /// Positions of the signatures that may match, in the order of the catalogue.
+    fn candidates(&self, message: &[u8]) -> Vec<usize> {
+        let mut found = self.always.clone();
+        if let (Some(filter), Some(finder)) = (&self.filter, &self.finder)
+            && filter.is_match(message)
+        {
+            for hit in finder.find_overlapping_iter(message) {
+                found.extend(&self.candidates[hit.pattern().as_usize()]);
+            }
+            found.sort_unstable();
+            found.dedup();
+        }
+        found
+    }
 }
 
 /// One match of a line.
@@ -33,28 +101,34 @@ pub struct Match<'m, 'l> {
 impl Matcher {
     /// Indexes the signatures.
     pub fn new(signatures: Vec<Signature>) -> Self {
-        let mut by_program: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+        let mut by_program: HashMap<&str, Vec<usize>> = HashMap::new();
         for program in signatures.iter().flat_map(|signature| &signature.programs) {
-            by_program.entry(program.clone().into_bytes()).or_default();
+            by_program.entry(program).or_default();
         }
         let mut unscoped = Vec::new();
         for (nth, signature) in signatures.iter().enumerate() {
             if signature.programs.is_empty() {
                 unscoped.push(nth);
-                for list in by_program.values_mut() {
-                    list.push(nth);
-                }
+                by_program.values_mut().for_each(|list| list.push(nth));
             }
             for program in &signature.programs {
-                if let Some(list) = by_program.get_mut(program.as_bytes())
+                if let Some(list) = by_program.get_mut(&**program)
                     && list.last() != Some(&nth)
                 {
                     list.push(nth);
                 }
             }
         }
-        let all = (0..signatures.len()).collect();
-        Self { signatures, by_program, unscoped, all }
+        let all: Vec<_> = (0..signatures.len()).collect();
+        let group = |members: &[usize]| Group::new(&signatures, members);
+        let of_program =
+            |(program, members): (&str, Vec<usize>)| (program.as_bytes().to_vec(), group(&members));
+        Self {
+            by_program: by_program.into_iter().map(of_program).collect(),
+            unscoped: group(&unscoped),
+            all: group(&all),
+            signatures,
+        }
     }
 
     /// The signatures, in the order of the catalogue.
@@ -65,14 +139,14 @@ impl Matcher {
     /// Everything that a line is counted for. A line without a header meets every signature; one whose
     /// header names no program meets those that ask for none.
     pub fn matches<'l>(&self, line: &Line<'l>) -> Vec<Match<'_, 'l>> {
-        let candidates = match line.program {
+        let group = match line.program {
             None if line.host.is_empty() => &self.all,
             None => &self.unscoped,
             Some(program) => self.by_program.get(program).unwrap_or(&self.unscoped),
         };
+        let candidates = group.candidates(line.message).into_iter();
         candidates
-            .iter()
-            .filter_map(|&nth| {
+            .filter_map(|nth| {
                 let signature = &self.signatures[nth];
                 let captures = captures(signature, line.message)?;
                 Some(Match {

@@ -85,6 +85,10 @@ fn rank_of(suffix: &[u8]) -> Option<Rank> {
         return None;
     }
     if rest.len() <= 4 && rest.iter().all(u8::is_ascii_digit) {
+        // `worker-1.log` is no rotated `worker.log`: nobody writes numbers after another sign.
+        if *separator != b'.' {
+            return None;
+        }
         return std::str::from_utf8(rest).ok()?.parse().ok().map(Rank::Number);
     }
     rest.iter().all(digits).then(|| Rank::Date(rest.to_vec()))
@@ -165,6 +169,8 @@ mod tests {
             ("app.log", "app-20261120.log.gz", Some((date("20261120"), true))),
             ("app.log", "app.2.log", Some((Rank::Number(2), false))),
             ("Xorg.0.log", "Xorg.0.log.old", Some((Rank::Number(1), false))),
+            ("worker.log", "worker-1.log", None),
+            ("eth", "eth_0", None),
             ("syslog", "syslog", None),
             ("syslog", "syslog.gz", None),
             ("syslog", "syslog.err", None),

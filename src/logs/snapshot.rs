@@ -124,7 +124,11 @@ impl Snapshot {
         let Some(source) = self.sources.remove(&configured.name) else { return Start::default() };
         let known = source.patterns == patterns(configured);
         let nth = |id: &str| signatures.iter().position(|signature| signature.id.value == id);
-        let counted = source.signatures.into_iter();
+        // One that is not in the catalogue now may be again.
+        let (counted, unknown): (Vec<_>, Vec<_>) =
+            source.signatures.into_iter().partition(|(id, _)| nth(id).is_some());
+        merge(&mut self.retired, unknown);
+        let counted = counted.into_iter();
         let counts = Counts {
             lines: source.lines,
             bytes: source.bytes,
@@ -145,15 +149,20 @@ impl Snapshot {
     /// After every source has taken its own: what the others have counted.
     pub fn retire(self) -> BTreeMap<String, Matched> {
         let mut retired = self.retired;
-        for (id, matched) in self.sources.into_values().flat_map(|source| source.signatures) {
-            match retired.get_mut(&id) {
-                Some(mine) => mine.merge(matched),
-                None => {
-                    retired.insert(id, matched);
-                }
-            }
-        }
+        merge(&mut retired, self.sources.into_values().flat_map(|source| source.signatures));
         retired
+    }
+}
+
+fn merge(
+    retired: &mut BTreeMap<String, Matched>,
+    counted: impl IntoIterator<Item = (String, Matched)>,
+) {
+    for (id, matched) in counted {
+        match retired.get_mut(&id) {
+            Some(mine) => mine.merge(matched),
+            None => drop(retired.insert(id, matched)),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The thread of a source: which logs there are, when to look at them, and what is published.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -33,10 +33,13 @@ const SWEEP: Duration = Duration::from_millis(500);
 const CHUNK: usize = 128 * 1024;
 
 /// Pieces of one log that are read before the others have their turn.
-const TURN: usize = 64;
+const TURN: usize = 16;
+
+/// So few logs are looked at together when it is not clear which was written.
+const FEW: usize = 64;
 
 /// A log that turns more often than that at one look is no log, and has to wait for the next.
-const TURNS: usize = 16;
+const TURNS: usize = 12;
 
 /// Logs of one source. More are a mistake in the pattern.
 const MAX_LOGS: usize = 10_000;
@@ -48,9 +51,9 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 /// A source's thread.
 pub struct Reader {
     source: Source,
-    followers: BTreeMap<PathBuf, Follower>,
+    followers: HashMap<PathBuf, Follower>,
     /// When to try again what failed, and after what time the next time.
-    failing: BTreeMap<PathBuf, (Instant, Duration)>,
+    failing: HashMap<PathBuf, (Instant, Duration)>,
     watch: Watch,
     /// When each directory that logs may appear in was last changed, as of the last scan.
     directories: BTreeMap<PathBuf, Option<(i64, i64)>>,
@@ -63,6 +66,15 @@ pub struct Reader {
     /// Files that are open.
     open: usize,
     started: bool,
+}
+
+/// Files of the logs that are followed.
+#[derive(Default)]
+struct Owners {
+    /// Under a followed name now.
+    named: HashSet<FileId>,
+    /// Being read, by the name that they are read for.
+    read: HashMap<FileId, PathBuf>,
 }
 
 impl Reader {
@@ -78,8 +90,8 @@ impl Reader {
     ) -> Self {
         let mut reader = Self {
             source,
-            followers: BTreeMap::new(),
-            failing: BTreeMap::new(),
+            followers: HashMap::new(),
+            failing: HashMap::new(),
             watch: Watch::new(),
             directories: BTreeMap::new(),
             buffer: vec![0; SPAN + CHUNK],
@@ -92,35 +104,49 @@ impl Reader {
         };
         let files = lock(&reader.published).files.clone();
         for (path, file) in files {
-            reader.followers.insert(path.clone(), Follower::resume(path, file.state));
+            let within = reader.within(&path);
+            reader.followers.insert(path.clone(), Follower::resume(path, within, file.state));
         }
         reader.scan();
         reader.started = true;
-        // So that a scrape right after the start shows where it stands.
-        reader.look_at(None);
+        // Where each stands is known from now on. What is behind is read when we serve.
+        for path in reader.followers.keys().cloned().collect::<Vec<_>>() {
+            reader.look(&path);
+        }
         reader
     }
 
     /// Follows for ever.
     pub fn run(mut self) {
-        let mut sweep = Instant::now() + SWEEP;
+        let mut sweep = Instant::now();
+        // Logs of which there is more to read than their turn.
+        let mut busy = HashSet::new();
         loop {
-            let woken = self.watch.wait(sweep);
+            let until = if busy.is_empty() { sweep } else { Instant::now() };
+            let woken = self.watch.wait(until);
             let all = Instant::now() >= sweep;
             if woken.names || (all && self.directories_changed()) {
                 self.scan();
             }
+            let others = !woken.paths.iter().all(|path| self.followers.contains_key(path));
             if all {
                 sweep = Instant::now() + SWEEP;
-                self.look_at(None);
                 self.let_go();
-            } else if woken.paths.iter().any(|path| self.followers.contains_key(path)) {
-                self.look_at(Some(&woken.paths));
-            } else if !woken.paths.is_empty() && self.followers.len() <= TURN {
+                busy.extend(self.followers.keys().cloned());
+            } else if others && self.followers.len() <= FEW {
                 // Perhaps the other end of a link.
-                self.look_at(None);
+                busy.extend(self.followers.keys().cloned());
+            } else {
+                busy.extend(woken.paths);
             }
+            busy.retain(|path| self.take_turn(path));
         }
+    }
+
+    /// The directory in which a log of a pattern must be; `None` for one that is named itself.
+    fn within(&self, path: &Path) -> Option<PathBuf> {
+        let entries = self.source.files.iter().filter(|entry| *entry != path);
+        entries.filter_map(|entry| fixed_part(entry)).find(|directory| path.starts_with(directory))
     }
 
     /// Whether files may have come or gone. Listing thousands of them costs more than asking this.
@@ -134,7 +160,7 @@ impl Reader {
     /// Follows the logs that are new.
     fn scan(&mut self) {
         let mut notes = Vec::new();
-        let mut names = None;
+        let mut owners = None;
         self.directories.clear();
         for entry in self.source.files.clone() {
             let found = if is_pattern(&entry) || entry.is_dir() {
@@ -154,17 +180,23 @@ impl Reader {
                     notes.push(format!("more than {MAX_LOGS} logs; the others are not followed"));
                     break;
                 }
-                let names = names.get_or_insert_with(|| self.names());
-                self.follow(path, names);
+                let owners = owners.get_or_insert_with(|| self.owners());
+                self.follow(path, owners);
             }
         }
         lock(&self.published).notes = notes;
     }
 
-    /// Files that are under a followed name.
-    fn names(&self) -> HashMap<FileId, PathBuf> {
-        let id = |path: &PathBuf| Some((content::id(&std::fs::metadata(path).ok()?), path.clone()));
-        self.followers.keys().filter_map(id).collect()
+    /// Which log has which files: those under a followed name, and those that were renamed from there.
+    fn owners(&self) -> Owners {
+        let mut owners = Owners::default();
+        for (path, follower) in &self.followers {
+            if let Ok(meta) = std::fs::metadata(path) {
+                owners.named.insert(content::id(&meta));
+            }
+            owners.read.extend(follower.files().map(|id| (id, path.clone())));
+        }
+        owners
     }
 
     /// New logs may appear in this directory.
@@ -216,7 +248,7 @@ impl Reader {
             if rotated::bases(name.as_encoded_bytes()).any(is_log) {
                 continue;
             }
-            if leads_out(&path) {
+            if fixed_part(entry).is_some_and(|directory| leads_out(&path, &directory)) {
                 notes.push(format!(
                     "{} is a link out of its directory and not followed; name its file in the \
                      configuration if it is meant",
@@ -237,20 +269,16 @@ impl Reader {
     }
 
     /// A log that is not followed yet. One of those that are may have been renamed to it.
-    fn follow(&mut self, path: PathBuf, names: &mut HashMap<FileId, PathBuf>) {
+    fn follow(&mut self, path: PathBuf, owners: &mut Owners) {
         let id = std::fs::metadata(&path).ok().map(|meta| content::id(&meta));
-        if let Some(id) = id {
-            // Two names of one file: its lines count once.
-            if names.contains_key(&id) {
-                return;
-            }
-            names.insert(id, path.clone());
+        // Two names of one file: its lines count once.
+        if id.is_some_and(|id| !owners.named.insert(id)) {
+            return;
         }
         let given = id.and_then(|id| {
-            self.followers.values_mut().find_map(|owner| {
-                let state = owner.give(id)?;
-                Some((owner.path().to_owned(), owner.state(), state))
-            })
+            let owner = self.followers.get_mut(owners.read.get(&id)?)?;
+            let state = owner.give(id)?;
+            Some((owner.path().to_owned(), owner.state(), state))
         });
         let follower = match given {
             Some((from, left, state)) => {
@@ -261,35 +289,24 @@ impl Reader {
                     file.state = left;
                 }
                 published.counts.sums.add(&effects.sums);
-                Follower::resume(path.clone(), state)
+                Follower::resume(path.clone(), self.within(&path), state)
             }
-            None => Follower::new(path.clone(), !self.started),
+            None => Follower::new(path.clone(), self.within(&path), !self.started),
         };
         self.followers.insert(path, follower);
     }
 
-    /// Looks at these logs, or at all, until there is nothing new.
-    fn look_at(&mut self, paths: Option<&BTreeSet<PathBuf>>) {
-        let mut left: Vec<PathBuf> = match paths {
-            Some(paths) => {
-                paths.iter().filter(|path| self.followers.contains_key(*path)).cloned().collect()
+    /// Looks at a log until there is nothing new, or the others have their turn; whether there is more.
+    fn take_turn(&mut self, path: &Path) -> bool {
+        let mut turned = 0;
+        (0..TURN).all(|_| match self.look(path) {
+            Some(Look::Data(..)) => true,
+            Some(Look::Turned) => {
+                turned += 1;
+                turned < TURNS
             }
-            None => self.followers.keys().cloned().collect(),
-        };
-        let mut turned = BTreeMap::new();
-        while !left.is_empty() {
-            left.retain(|path| {
-                (0..TURN).all(|_| match self.look(path) {
-                    Some(Look::Data(..)) => true,
-                    Some(Look::Turned) => {
-                        let turns: &mut usize = turned.entry(path.clone()).or_default();
-                        *turns += 1;
-                        *turns < TURNS
-                    }
-                    Some(Look::Idle) | None => false,
-                })
-            });
-        }
+            Some(Look::Idle) | None => false,
+        })
     }
 
     /// Looks at a log once and publishes; `None` where it fails.
@@ -313,10 +330,10 @@ impl Reader {
         };
         let mut published = lock(&self.published);
         let Published { files, counts, .. } = &mut *published;
-        if !files.contains_key(path) {
-            files.insert(path.to_owned(), super::counts::File::default());
-        }
-        let file = files.get_mut(path)?;
+        let file = match files.get_mut(path) {
+            Some(file) => file,
+            None => files.entry(path.to_owned()).or_default(),
+        };
         if let Ok(Look::Data(nth, count)) = look {
             counts.bytes += count as u64;
             let line = |line: &[u8]| counter.count(line, &mut file.previous, counts);
@@ -343,12 +360,12 @@ impl Reader {
         look.ok()
     }
 
-    /// Errors of the disk are tried again ever more seldom; a file that is missing or not readable yet
-    /// costs nothing to ask for.
+    /// Errors of the disk are tried again ever more seldom; a file that is missing, not readable yet or no
+    /// log costs nothing to ask for.
     fn note_failure(&mut self, path: &Path, error: Option<&io::Error>, now: Instant) {
-        use io::ErrorKind::{NotFound, PermissionDenied};
+        use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied};
         match error {
-            Some(error) if !matches!(error.kind(), NotFound | PermissionDenied) => {
+            Some(error) if !matches!(error.kind(), InvalidInput | NotFound | PermissionDenied) => {
                 let wait =
                     self.failing.get(path).map_or(RETRY, |(_, wait)| (*wait * 2).min(RETRY_MAX));
                 self.failing.insert(path.to_owned(), (now + wait, wait));
@@ -385,12 +402,14 @@ fn fixed_part(pattern: &Path) -> Option<PathBuf> {
     fixed.is_dir().then_some(fixed)
 }
 
-/// A link whose file is in another directory: whoever may write here could name any file.
-fn leads_out(path: &Path) -> bool {
+/// Whether a link on the way leads to a file elsewhere: whoever may write here could name any file.
+fn leads_out(path: &Path, directory: &Path) -> bool {
     let is_link = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
-    let real = is_link.then(|| std::fs::canonicalize(path).ok()).flatten();
-    let home = path.parent().and_then(|directory| std::fs::canonicalize(directory).ok());
-    is_link && real.as_deref().and_then(Path::parent) != home.as_deref()
+    if !is_link && path.parent() == Some(directory) {
+        return false;
+    }
+    let (real, home) = (std::fs::canonicalize(path), std::fs::canonicalize(directory));
+    !real.is_ok_and(|real| home.is_ok_and(|home| real.starts_with(home)))
 }
 
 /// What is to be said of a configured link that others can turn to another file.

@@ -4,7 +4,7 @@
 //! memory maps, its watches run out and its queue overflows. So everything is looked at again within a
 //! second, whatever it says; with it, a rotation is seen at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -32,6 +32,7 @@ pub struct Woken {
 pub struct Watch {
     inotify: Option<OwnedFd>,
     directories: BTreeMap<i32, PathBuf>,
+    watched: HashSet<PathBuf>,
 }
 
 impl Watch {
@@ -39,13 +40,13 @@ impl Watch {
     pub fn new() -> Self {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)
             .inspect_err(|error| tracing::debug!(%error, "no inotify, logs are polled"));
-        Self { inotify: inotify.ok(), directories: BTreeMap::new() }
+        Self { inotify: inotify.ok(), directories: BTreeMap::new(), watched: HashSet::new() }
     }
 
     /// Watches a directory; one that cannot be watched is polled like the others.
     pub fn add(&mut self, directory: &Path) {
         let Some(inotify) = &self.inotify else { return };
-        if self.directories.values().any(|watched| watched == directory) {
+        if self.watched.contains(directory) {
             return;
         }
         let flags = WatchFlags::MODIFY
@@ -57,6 +58,7 @@ impl Watch {
         match inotify::add_watch(inotify, directory, flags) {
             Ok(watch) => {
                 self.directories.insert(watch, directory.to_owned());
+                self.watched.insert(directory.to_owned());
             }
             Err(error) => {
                 let directory = directory.display();
@@ -103,7 +105,9 @@ impl Watch {
             }
         }
         // A directory that went away may come again, and is watched again then.
-        self.directories.retain(|watch, _| !gone.contains(watch));
+        for watch in gone {
+            self.directories.remove(&watch).map(|directory| self.watched.remove(&directory));
+        }
         woken
     }
 }

@@ -45,7 +45,8 @@ impl Mark {
         let digits: String = boot.chars().filter(char::is_ascii_hexdigit).collect();
         let boot = u128::from_str_radix(&digits, 16).map_err(io::Error::other)?.to_be_bytes();
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let state = fs::canonicalize(state)?;
+        // Not canonical: the disk may hang, and what was shown before must not be believed then either.
+        let state = std::path::absolute(state)?;
         let name = SipHasher13::new().hash(state.as_os_str().as_encoded_bytes());
         let path = directory.join(format!("shown-{name:016x}"));
         let file = File::options()

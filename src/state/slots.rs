@@ -5,9 +5,9 @@
 //! a power cut. A slot is valid when its checksum is. Never overwritten are the newest valid slot and
 //! the last one that was synced, so there is always a whole one, after a power cut too.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,8 @@ const SMALLEST: usize = 16 * 1024;
 /// More than any number of logs that we follow needs.
 const LARGEST: usize = 64 << 20;
 
-/// A sync is waited for by nobody but the writer, and costs one disk write.
+/// A sync is part of a write, so it is not done with each; a disk that is slow at it costs the scrape no
+/// more than a disk that hangs.
 const SYNC_EVERY: Duration = Duration::from_secs(60);
 
 /// What a slot holds.
@@ -74,6 +75,8 @@ pub enum Found {
     Record(Record),
     /// Why none of it can be used.
     Damaged(String),
+    /// Why it cannot be read now.
+    Unreadable(String),
 }
 
 impl Slots {
@@ -98,12 +101,12 @@ impl Slots {
         }) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
-            Err(error) => return Found::Damaged(error.to_string()),
+            Err(error) => return Found::Unreadable(error.to_string()),
         };
         let size = match file.metadata() {
             Ok(meta) if meta.is_file() => meta.len() / SLOTS,
             Ok(_) => return Found::Damaged("it is no regular file".to_owned()),
-            Err(error) => return Found::Damaged(error.to_string()),
+            Err(error) => return Found::Unreadable(error.to_string()),
         };
         let Some(size) =
             usize::try_from(size).ok().filter(|size| (HEADER..=LARGEST).contains(size))
@@ -150,6 +153,17 @@ impl Slots {
     /// Those of the disk; what was there before holds.
     pub fn write(&mut self, record: &Record) -> io::Result<()> {
         let bytes = encode(record);
+        // Somebody may have taken the directory away.
+        if self
+            .file
+            .as_ref()
+            .is_some_and(|file| file.metadata().is_ok_and(|meta| meta.nlink() == 0))
+        {
+            self.file = None;
+            if let Some(directory) = self.path.parent() {
+                DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+            }
+        }
         if self.file.is_none() || bytes.len() > self.slot_size {
             return self.make(&bytes);
         }
@@ -298,6 +312,18 @@ mod tests {
         assert_eq!(load(dir.path()), Some(record(10, 100_000)));
         assert!(slots.write(&record(11, LARGEST)).is_err());
         assert_eq!(load(dir.path()), Some(record(10, 100_000)));
+    }
+
+    #[test]
+    fn a_directory_that_was_removed_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        fs::create_dir(&state).unwrap();
+        let (mut slots, _) = Slots::open(&state);
+        slots.write(&record(1, 10)).unwrap();
+        fs::remove_dir_all(&state).unwrap();
+        slots.write(&record(2, 10)).unwrap();
+        assert_eq!(load(&state), Some(record(2, 10)));
     }
 
     #[test]

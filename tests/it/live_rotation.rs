@@ -115,6 +115,12 @@ impl Scene {
         scrape
     }
 
+    /// No more events than were written, whatever the state of the source.
+    pub fn counted_events(&self) {
+        std::thread::sleep(std::time::Duration::from_millis(1200));
+        assert_eq!(event_count(&self.scrape()), f64::from(self.written));
+    }
+
     fn counted_with(&self, rotations: &[(&str, f64)], lost: &[(&str, f64)]) {
         let scrape = self.counted();
         for method in ["rename", "copytruncate", "truncated", "recreated"] {

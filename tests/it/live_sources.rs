@@ -191,3 +191,79 @@ fn a_source_that_is_taken_out_takes_nothing_from_the_sum() {
     scene.append("one", 2);
     eventually("the sum goes on", || scene.scrape().value(events) == 5.0);
 }
+
+#[test]
+fn what_only_looks_like_a_rotated_file_is_a_log_of_its_own() {
+    let mut scene = Scene::new("*.log");
+    fs::write(scene.path("worker.log"), "").unwrap();
+    scene.start();
+    scene.append("worker-1.log", 3);
+    scene.append("worker.log", 2);
+    scene.counted();
+    fs::rename(scene.path("worker.log"), scene.path("worker.log.1")).unwrap();
+    scene.append("worker.log", 2);
+    scene.append("worker-1.log", 1);
+    scene.counted();
+}
+
+#[test]
+fn two_names_of_one_file_are_one_log_from_the_start() {
+    let mut scene = Scene::new("*.log");
+    fs::write(scene.path("a.log"), "").unwrap();
+    fs::hard_link(scene.path("a.log"), scene.path("b.log")).unwrap();
+    symlink("a.log", scene.path("current.log")).unwrap();
+    scene.start();
+    scene.append("a.log", 3);
+    scene.append("b.log", 2);
+    scene.counted();
+}
+
+#[test]
+fn a_followed_log_that_becomes_a_link_out_is_not_read() {
+    let mut scene = Scene::new("*.log");
+    fs::write(scene.path("a.log"), "").unwrap();
+    scene.start();
+    scene.append("a.log", 2);
+    scene.counted();
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::write(elsewhere.path().join("secret"), "event 99 happened\n").unwrap();
+    fs::remove_file(scene.path("a.log")).unwrap();
+    symlink(elsewhere.path().join("secret"), scene.path("a.log")).unwrap();
+    eventually("it is told", || {
+        scene.exporter().get("/").text().contains("a link out of the directory")
+    });
+    scene.counted_events();
+}
+
+#[test]
+fn a_compressed_file_that_is_damaged_holds_nothing_up() {
+    let mut scene = Scene::new("log");
+    scene.append("log", 0);
+    scene.start();
+    scene.append("log", 3);
+    scene.counted();
+    scene.exporter.as_mut().unwrap().stop(rustix::process::Signal::KILL);
+    fs::rename(scene.path("log"), scene.path("log.2")).unwrap();
+    fs::write(scene.path("log.1.gz"), b"\x1f\x8b\x08\0\0\0\0\0\0\x03 and then nothing of gzip")
+        .unwrap();
+    scene.append("log", 2);
+    scene.start();
+    scene.counted();
+    assert!(scene.exporter().log().contains("cannot be read on"));
+}
+
+#[test]
+fn a_backlog_keeps_neither_the_start_nor_the_other_logs_waiting() {
+    let mut scene = Scene::new("*");
+    scene.append("a", 0);
+    scene.start();
+    scene.exporter.as_mut().unwrap().stop(rustix::process::Signal::KILL);
+    scene.append("a", 400_000);
+    let started = std::time::Instant::now();
+    scene.start();
+    assert_eq!(scene.exporter().get("/-/healthy").status, 200);
+    let lag = scene.scrape().value("telltale_log_lag_bytes{source=\"app\"}");
+    assert!(lag > 0.0, "the backlog was read before it served, in {:?}", started.elapsed());
+    scene.append("b", 1);
+    scene.counted();
+}

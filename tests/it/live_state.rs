@@ -152,3 +152,30 @@ fn a_hanging_disk_delays_one_scrape_by_a_second_and_its_snapshot_is_not_believed
     assert!(lines <= 11.0, "{lines}: values of an older snapshot came back");
     assert!(scene.exporter().log().contains("counters begin at 0"));
 }
+
+#[test]
+fn values_of_a_disk_that_hangs_at_the_start_never_come_back() {
+    if !need(&[Need::Root, Need::Tool("fsfreeze"), Need::Tool("mkfs.ext4")]) {
+        return;
+    }
+    let mut scene = Scene::new("log");
+    let disk = FrozenDisk::mount(scene.dir.path());
+    scene.flags.push(format!("--path.state={}", disk.at.join("state").display()));
+    let lines = |scene: &Scene| scene.scrape().value("telltale_log_lines_total{source=\"app\"}");
+    scene.append("log", 0);
+    scene.start();
+    scene.append("log", 100);
+    scene.counted();
+    scene.exporter.as_mut().unwrap().stop(Signal::KILL);
+    assert!(disk.freeze("-f"));
+    scene.start();
+    scene.append("log", 5);
+    eventually("it counts without its state", || lines(&scene) == 5.0);
+    let pid = rustix::process::Pid::from_raw(scene.exporter().pid().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    assert!(disk.freeze("-u"));
+    drop(scene.exporter.take());
+    scene.start();
+    let now = lines(&scene);
+    assert!(now <= 5.0, "{now}: the values from before came back");
+}

@@ -91,7 +91,7 @@ impl World {
     fn new(piece: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("log"), "before our time\n").unwrap();
-        let mut follower = Follower::new(dir.path().join("log"), true);
+        let mut follower = Follower::new(dir.path().join("log"), None, true);
         let clock = Instant::now();
         while follower.look(clock, &mut vec![0; SPAN + 1], &mut Effects::default()).unwrap()
             != Look::Idle
@@ -257,7 +257,7 @@ impl World {
     }
 
     fn restart(&mut self, (state, counted): (State, Counted)) {
-        self.follower = Follower::resume(self.path(0, false), state);
+        self.follower = Follower::resume(self.path(0, false), None, state);
         self.counted = counted;
     }
 

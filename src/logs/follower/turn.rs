@@ -52,6 +52,9 @@ impl Follower {
     /// Whether all that is missing is the live file, and it is still under its name. Listing thousands
     /// of neighbours for each of thousands of logs would take minutes.
     fn is_where_it_was(&mut self) -> io::Result<bool> {
+        if !self.lost_one() {
+            return Ok(false);
+        }
         let there = self.there()?;
         let mut missing = self
             .generations
@@ -90,10 +93,26 @@ impl Follower {
     /// The file under the name.
     fn there(&self) -> io::Result<Option<(File, Metadata)>> {
         match content::open(&self.path) {
-            Ok(there) => Ok(Some(there)),
+            Ok(there) => self.lies_within().map(|()| Some(there)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Refuses a link that leads out of the directory of a pattern: whoever may write there could name
+    /// any file.
+    fn lies_within(&self) -> io::Result<()> {
+        let Some(directory) = &self.within else { return Ok(()) };
+        let is_link = std::fs::symlink_metadata(&self.path)?.is_symlink();
+        if !is_link && self.path.parent() == Some(directory) {
+            return Ok(());
+        }
+        if std::fs::canonicalize(&self.path)?.starts_with(std::fs::canonicalize(directory)?) {
+            return Ok(());
+        }
+        let why = "a link out of the directory of its pattern is not followed; name its file in the \
+                   configuration if it is meant";
+        Err(io::Error::new(io::ErrorKind::InvalidInput, why))
     }
 
     /// The file under the name, and the rotated ones beside it, as they are at one time.
@@ -180,7 +199,11 @@ impl Follower {
             .map(|one| one.kept.place.id)
             .collect();
         let by_id = siblings.iter().filter(|sibling| sibling.id == place.id);
-        let by_bytes = siblings.iter().filter(|_| place.offset > 0);
+        // A copy is made after we read; by a few bytes alone an older file may be taken for one.
+        let read_at = self.read_at - TICK_NANOS;
+        let by_bytes = siblings.iter().filter(|sibling| {
+            place.offset > 0 && (place.offset >= EVIDENCE || created(sibling) > read_at)
+        });
         for sibling in by_id.chain(by_bytes).filter(|sibling| !others.contains(&sibling.id)) {
             // One that cannot be read is not the one.
             let Ok(Some(content)) = open_at(sibling, &place) else { continue };
@@ -260,9 +283,13 @@ impl Follower {
         let anchor = anchor.map(|one| one.kept.place);
         let stands = anchor.and_then(|place| {
             let by_id = siblings.iter().position(|sibling| sibling.id == place.id);
+            // By a few bytes alone, such as a head that every file has, it may be any: the oldest.
+            let by_bytes = |sibling: &Sibling| {
+                (place.offset >= EVIDENCE || created(sibling) > read_at) && holds(sibling, &place)
+            };
             by_id
                 .filter(|&at| holds(&siblings[at], &place))
-                .or_else(|| siblings.iter().position(|sibling| holds(sibling, &place)))
+                .or_else(|| siblings.iter().rposition(by_bytes))
         });
         let newer: Vec<&Sibling> = match (stands, anchor) {
             (Some(at), _) => siblings[..at].iter().collect(),
@@ -292,7 +319,7 @@ impl Follower {
                 let place = &one.kept.place;
                 let empty = place.offset == 0;
                 ((one.kept.role != Role::Done || empty) && place.id == sibling.id)
-                    || (!empty && holds(sibling, place))
+                    || (place.offset >= EVIDENCE && holds(sibling, place))
             });
             let start = Place::start(sibling.id);
             let Ok(Some(content)) = open_at(sibling, &start) else { continue };
@@ -311,8 +338,9 @@ impl Follower {
                 after && one.kept.role != Role::Done
             });
             let at = at.unwrap_or(self.generations.len());
-            if let Some(next) =
-                self.generations.get_mut(at).filter(|one| one.kept.place.offset == 0)
+            if let Some(next) = self.generations.get_mut(at)
+                && next.kept.place.offset == 0
+                && kept.carries
             {
                 // A line that was carried into it goes on here.
                 kept.lines = std::mem::take(&mut next.kept.lines);
@@ -323,7 +351,22 @@ impl Follower {
 
     /// Adds the file under the name, which is new.
     fn add_live(&mut self, file: File, now: Instant) -> io::Result<()> {
-        let mut kept = Kept::new(Place::start(content::id(&file.metadata()?)), Role::Live);
+        let id = content::id(&file.metadata()?);
+        let known = self.generations.iter().position(|one| {
+            one.kept.role == Role::Done && one.kept.place.id == id && one.kept.place.offset > 0
+        });
+        if let Some(nth) = known
+            && let Some(content) =
+                Content::at(file.try_clone()?, false, &self.generations[nth].kept.place)?
+        {
+            // A link that was switched back, or a file that was moved back.
+            let mut generation = self.generations.remove(nth);
+            generation.kept.role = Role::Live;
+            generation.content = Some(content);
+            self.generations.push(generation);
+            return Ok(());
+        }
+        let mut kept = Kept::new(Place::start(id), Role::Live);
         if std::mem::take(&mut self.from_end) {
             let (place, whole) = Place::end(&file, MAX_LINE)?;
             kept = Kept::new(place, Role::Live);
