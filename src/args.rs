@@ -48,7 +48,7 @@ pub struct Args {
     pub rootfs: PathBuf,
 
     /// Directory for what survives a restart: log positions and counters [default: `STATE_DIRECTORY`,
-    /// else telltale_exporter in `XDG_STATE_HOME` or ~/.local/state]
+    /// else `telltale_exporter` in `XDG_STATE_HOME` or ~/.local/state]
     #[arg(long = "path.state", value_name = "DIR")]
     pub state: Option<PathBuf>,
 

@@ -255,7 +255,7 @@ fn open_directory(directory: &Path) -> (Slots, Option<File>, Opened) {
             match slots.set_aside() {
                 Ok(aside) => {
                     tracing::warn!(why, aside = %aside.display(), "the snapshot cannot be \
-                    used and was set aside; counters begin at 0, logs are followed from their end")
+                    used and was set aside; counters begin at 0, logs are followed from their end");
                 }
                 Err(error) => note = Some(format!("the snapshot cannot be used ({why}: {error})")),
             }
@@ -344,7 +344,7 @@ mod tests {
                 match State::open_in(self.state.path(), runtime) {
                     Ok(opened) => return opened,
                     Err(refusal) => {
-                        assert!(refusal.contains("another telltale_exporter"), "{refusal}")
+                        assert!(refusal.contains("another telltale_exporter"), "{refusal}");
                     }
                 }
                 std::thread::sleep(Duration::from_millis(1));
@@ -460,13 +460,17 @@ mod tests {
                 match step {
                     Step::Count(more) => value += more,
                     Step::Scrape(fault) => {
-                        fault.into_iter().for_each(|fault| home.fault(fault));
+                        if let Some(fault) = fault {
+                            home.fault(fault);
+                        }
                         state.save([value.to_le_bytes(), u64::from(line).to_le_bytes()].concat());
                         prop_assert!(value >= shown);
                         shown = value;
                     }
                     Step::DieWriting(fault) => {
-                        fault.into_iter().for_each(|fault| home.fault(fault));
+                        if let Some(fault) = fault {
+                            home.fault(fault);
+                        }
                         state.sequence += 1;
                         let payload = [value.to_le_bytes(), u64::from(line).to_le_bytes()].concat();
                         let record = Record { epoch: state.epoch, sequence: state.sequence, payload };
@@ -485,17 +489,14 @@ mod tests {
                 if ended {
                     let (next, loaded) = home.open_again(state);
                     state = next;
-                    match taken(&loaded) {
-                        Some(restored) => {
+                    if let Some(restored) = taken(&loaded) {
                             let of = loaded.payload.as_ref().unwrap()[8..16].try_into().unwrap();
                             prop_assert_eq!(u64::from_le_bytes(of), u64::from(line), "another line");
                             prop_assert!(restored >= shown, "{restored} after {shown}");
                             value = restored;
-                        }
-                        None => {
-                            (value, shown) = (0, 0);
-                            line += 1;
-                        }
+                    } else {
+                        (value, shown) = (0, 0);
+                        line += 1;
                     }
                 }
             }

@@ -11,7 +11,6 @@
 mod model;
 mod turn;
 
-use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -19,9 +18,8 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::content::{self, Chunk, Content, FileId, Place, modified, nanos};
-use super::effects::{Effects, Lost, Rotation};
-use super::lines::{Lines, MAX_LINE};
-use super::rotated::{self, Sibling};
+use super::effects::{Effects, Lost};
+use super::lines::Lines;
 
 /// A last line without its end is waited for so long.
 const LINE_WAIT: Duration = Duration::from_secs(60);
@@ -275,12 +273,8 @@ impl Follower {
                     self.turn(now, effects)?;
                     return Ok(Look::Turned);
                 }
-                Some(Chunk::End) => {
-                    if self.ended(nth, now, effects) {
-                        return Ok(Look::Turned);
-                    }
-                }
-                None => {}
+                Some(Chunk::End) if self.ended(nth, now, effects) => return Ok(Look::Turned),
+                Some(Chunk::End) | None => {}
             }
         }
         let live = self.generations.last().is_some_and(same);

@@ -40,7 +40,7 @@ impl Group {
         for &nth in members {
             let wordings = signatures[nth].pattern.0.iter();
             let sets: Option<Vec<_>> =
-                wordings.map(|wording| anchors::of(wording.as_str())).collect();
+                wordings.map(|wording| anchors::of(wording.text())).collect();
             let Some(sets) = sets else {
                 always.push(nth);
                 continue;
@@ -53,13 +53,14 @@ impl Group {
             }
         }
         let (anchors, candidates): (Vec<_>, Vec<_>) = by_anchor.into_iter().unzip();
-        let build = |kind| {
+        let build = |kind, automaton| {
             let mut builder = AhoCorasick::builder();
-            let builder = builder.match_kind(kind).kind(Some(AhoCorasickKind::DFA));
+            let builder = builder.match_kind(kind).kind(Some(automaton));
             // Too large to be built: then every signature is tried.
             builder.build(&anchors).ok().filter(|_| !anchors.is_empty())
         };
-        let (filter, finder) = (build(MatchKind::LeftmostFirst), build(MatchKind::Standard));
+        let filter = build(MatchKind::LeftmostFirst, AhoCorasickKind::DFA);
+        let finder = build(MatchKind::Standard, AhoCorasickKind::ContiguousNFA);
         if filter.is_none() || finder.is_none() {
             return Self {
                 filter: None,
@@ -109,7 +110,9 @@ impl Matcher {
         for (nth, signature) in signatures.iter().enumerate() {
             if signature.programs.is_empty() {
                 unscoped.push(nth);
-                by_program.values_mut().for_each(|list| list.push(nth));
+                for list in by_program.values_mut() {
+                    list.push(nth);
+                }
             }
             for program in &signature.programs {
                 if let Some(list) = by_program.get_mut(&**program)

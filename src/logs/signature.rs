@@ -1,6 +1,9 @@
 //! One signature: a log line whose meaning is known, as data.
 
-use regex::bytes::{Regex, RegexBuilder};
+use std::collections::HashSet;
+use std::sync::OnceLock;
+
+use regex::bytes::{Captures, Regex, RegexBuilder};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
@@ -86,25 +89,74 @@ pub struct Signature {
 pub struct Samples {
     /// Lines that must match.
     #[serde(rename = "match")]
-    pub matching: Vec<String>,
+    pub matching: Vec<Sample>,
     /// Lines that must not.
     pub no_match: Vec<String>,
 }
 
+/// A line, and where it was seen.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Sample {
+    /// The line alone.
+    Line(String),
+    /// The line with its origin; the built-in ones have it.
+    Seen {
+        /// The line.
+        line: String,
+        /// A source file, an issue, a recording.
+        from: String,
+    },
+}
+
+impl Sample {
+    /// The line.
+    pub fn line(&self) -> &str {
+        match self {
+            Self::Line(line) | Self::Seen { line, .. } => line,
+        }
+    }
+}
+
 /// The wordings of a signature, on bytes: a log line need not be UTF-8.
 #[derive(Debug, Clone)]
-pub struct Wordings(pub Vec<Regex>);
+pub struct Wordings(pub Vec<Wording>);
+
+/// One expression. It is compiled when a line first has its anchor: most never meet one, and hundreds of
+/// compiled expressions take megabytes.
+#[derive(Debug, Clone)]
+pub struct Wording {
+    text: String,
+    regex: OnceLock<Option<Regex>>,
+}
 
 /// More than any wording needs; a counted repetition of a class can ask for gigabytes.
 const MAX_REGEX_BYTES: usize = 1 << 20;
 
-fn wording(text: &str) -> Result<Regex, String> {
-    let regex = RegexBuilder::new(text).unicode(false).size_limit(MAX_REGEX_BYTES).build();
-    let regex = regex.map_err(|error| crate::config::mistake(text, &error))?;
-    if regex.is_match(b"") {
-        return Err(format!("'{text}' matches every line; say what the line must have"));
+impl Wording {
+    fn new(text: String) -> Result<Self, String> {
+        let mut parser = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build();
+        if parser.parse(&text).is_err() {
+            Self::compile(&text)?;
+        }
+        Ok(Self { text, regex: OnceLock::new() })
     }
-    Ok(regex)
+
+    fn compile(text: &str) -> Result<Regex, String> {
+        let regex = RegexBuilder::new(text).unicode(false).size_limit(MAX_REGEX_BYTES).build();
+        regex.map_err(|error| crate::config::mistake(text, &error))
+    }
+
+    /// The expression as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The groups of a match. An expression that cannot be compiled, which [`Signature::mistake`] tells
+    /// at the start, matches nothing.
+    pub fn captures<'l>(&self, line: &'l [u8]) -> Option<Captures<'l>> {
+        self.regex.get_or_init(|| Self::compile(&self.text).ok()).as_ref()?.captures(line)
+    }
 }
 
 impl<'de> Deserialize<'de> for Wordings {
@@ -119,13 +171,13 @@ impl<'de> Deserialize<'de> for Wordings {
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Wordings, E> {
-                wording(text).map(|regex| Wordings(vec![regex])).map_err(E::custom)
+                Wording::new(text.to_owned()).map(|one| Wordings(vec![one])).map_err(E::custom)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Wordings, A::Error> {
                 let mut wordings = Vec::new();
                 while let Some(text) = list.next_element::<String>()? {
-                    wordings.push(wording(&text).map_err(A::Error::custom)?);
+                    wordings.push(Wording::new(text).map_err(A::Error::custom)?);
                 }
                 if wordings.is_empty() {
                     return Err(A::Error::custom("a pattern needs at least one wording"));
@@ -146,14 +198,29 @@ impl Signature {
         if id.is_empty() || id.len() > 64 || !id.bytes().all(letters) {
             return Some(format!("id '{id}': use up to 64 of a-z, 0-9 and -"));
         }
+        let mut groups = HashSet::new();
+        for wording in &self.pattern.0 {
+            let text = wording.text();
+            let regex = match Wording::compile(text) {
+                Ok(regex) => regex,
+                Err(mistake) => return Some(format!("{id}: {mistake}")),
+            };
+            if regex.is_match(b"") {
+                return Some(format!(
+                    "{id}: '{text}' matches every line; say what the line must have"
+                ));
+            }
+            groups.extend(regex.capture_names().flatten().map(str::to_owned));
+        }
         for group in self.captures.iter().chain(&self.count) {
-            let has = |regex: &Regex| regex.capture_names().flatten().any(|name| name == group);
-            if !self.pattern.0.iter().all(has) {
-                return Some(format!("{id}: a wording has no group (?P<{group}>…)"));
+            if !groups.contains(group) {
+                return Some(format!("{id}: no wording has a group (?P<{group}>…)"));
             }
         }
-        let scoped = |line: &String| super::matcher::hit(self, line.as_bytes());
-        if let Some(line) = self.samples.matching.iter().find(|line| !scoped(line)) {
+        let scoped = |line: &str| super::matcher::hit(self, line.as_bytes());
+        if let Some(line) =
+            self.samples.matching.iter().map(Sample::line).find(|line| !scoped(line))
+        {
             return Some(format!("{id}: sample does not match: {line}"));
         }
         let wrong = self.samples.no_match.iter().find(|line| scoped(line));

@@ -109,6 +109,7 @@ impl Snapshot {
     }
 
     /// Leaves positions alone: the values may be behind what was shown.
+    #[must_use]
     pub fn without_values(mut self) -> Self {
         self.retired.clear();
         for source in self.sources.values_mut() {

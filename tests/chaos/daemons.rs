@@ -10,7 +10,7 @@ use super::common::eventually;
 use super::common::exporter::request_head;
 
 /// A port of loopback that nobody has.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -33,13 +33,13 @@ impl Drop for Daemon {
 }
 
 /// rsyslogd with a socket and a log of its own.
-pub struct Rsyslog {
+pub(crate) struct Rsyslog {
     daemon: Daemon,
-    pub socket: PathBuf,
+    pub(crate) socket: PathBuf,
 }
 
 impl Rsyslog {
-    pub fn start(dir: &Path) -> Self {
+    pub(crate) fn start(dir: &Path) -> Self {
         let socket = dir.join("devlog");
         let config = format!(
             "global(workDirectory=\"{0}\")\n\
@@ -62,19 +62,19 @@ impl Rsyslog {
         Self { daemon, socket }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.daemon.0.id()
     }
 }
 
 /// Prometheus, which scrapes the exporter each second.
-pub struct Prometheus {
+pub(crate) struct Prometheus {
     _daemon: Daemon,
     port: u16,
 }
 
 impl Prometheus {
-    pub fn scraping(dir: &Path, target: u16) -> Self {
+    pub(crate) fn scraping(dir: &Path, target: u16) -> Self {
         let config = dir.join("prometheus.yml");
         let text = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
@@ -93,7 +93,7 @@ impl Prometheus {
     }
 
     /// The raw samples of a series.
-    pub fn samples(&self, series: &str) -> Vec<f64> {
+    pub(crate) fn samples(&self, series: &str) -> Vec<f64> {
         let query = format!("{series}[1d]");
         let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
         let answer = get(self.port, &format!("/api/v1/query?query={query}")).unwrap_or_default();
@@ -106,19 +106,19 @@ impl Prometheus {
 }
 
 /// What `increase()` makes of raw samples without its extrapolation: a fall is a reset.
-pub fn increase(samples: &[f64]) -> f64 {
+pub(crate) fn increase(samples: &[f64]) -> f64 {
     let step = |pair: &[f64]| if pair[1] < pair[0] { pair[1] } else { pair[1] - pair[0] };
     samples.windows(2).map(step).sum()
 }
 
 /// mtail over the same logs, which nobody kills.
-pub struct Mtail {
+pub(crate) struct Mtail {
     _daemon: Daemon,
     port: u16,
 }
 
 impl Mtail {
-    pub fn start(dir: &Path) -> Self {
+    pub(crate) fn start(dir: &Path) -> Self {
         let programs = dir.join("mtail");
         fs::create_dir(&programs).unwrap();
         let program = "counter events by kind\n/(?P<kind>\\w+)-event / {\n  events[$kind]++\n}\n";
@@ -139,7 +139,7 @@ impl Mtail {
     }
 
     /// Lines of a kind that it has counted.
-    pub fn lines(&self, kind: &str) -> u64 {
+    pub(crate) fn lines(&self, kind: &str) -> u64 {
         let metrics = get(self.port, "/metrics").unwrap();
         let series = format!("kind=\"{kind}\"");
         let line =

@@ -8,8 +8,11 @@
 //! `TELLTALE_CHAOS_SECONDS=1800 cargo test --test chaos -- --nocapture` is the long form; the seed that it
 //! prints repeats its order of events with `TELLTALE_CHAOS_SEED`.
 
+#![allow(clippy::float_cmp, reason = "counts are whole numbers")]
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
+
 #[path = "../it/common/mod.rs"]
-#[allow(dead_code, reason = "shared with the other tests, which use the rest")]
+#[allow(dead_code, unused_imports, reason = "shared with the other tests, which use the rest")]
 mod common;
 mod daemons;
 mod writer;
@@ -43,10 +46,10 @@ const KINDS: [&str; 3] = ["file", "copy", "syslog"];
 type Digits = BTreeMap<(usize, char), u32>;
 
 /// A small generator, so that a seed repeats a run.
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -191,6 +194,41 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
+/// One event, by chance; what it was.
+fn disturb(field: &Field, exporter: &mut Exporter, dice: &mut Dice) -> &'static str {
+    match dice.below(10) {
+        0..5 => {
+            field.logrotate();
+            "rotation"
+        }
+        5..7 => {
+            exporter.stop(Signal::KILL);
+            std::thread::sleep(Duration::from_millis(dice.below(1500)));
+            if dice.below(2) == 0 {
+                field.logrotate();
+            }
+            *exporter = field.exporter();
+            "kill -9"
+        }
+        7 => {
+            exporter.stop(Signal::TERM);
+            *exporter = field.exporter();
+            "restart"
+        }
+        _ => {
+            // Over several rotations.
+            let pid = rustix::process::Pid::from_raw(exporter.pid().cast_signed()).unwrap();
+            rustix::process::kill_process(pid, Signal::STOP).unwrap();
+            for _ in 0..=dice.below(3) {
+                field.logrotate();
+                std::thread::sleep(Duration::from_millis(dice.below(1200)));
+            }
+            rustix::process::kill_process(pid, Signal::CONT).unwrap();
+            "SIGSTOP over rotations"
+        }
+    }
+}
+
 #[test]
 fn no_line_is_lost_or_counted_twice() {
     let tools = ["logrotate", "rsyslogd", "prometheus", "mtail"].map(Need::Tool);
@@ -223,37 +261,7 @@ fn no_line_is_lost_or_counted_twice() {
     let mut events: BTreeMap<&str, u32> = BTreeMap::new();
     while Instant::now() < end {
         std::thread::sleep(Duration::from_millis(200 + dice.below(1200)));
-        let what = match dice.below(10) {
-            0..5 => {
-                field.logrotate();
-                "rotation"
-            }
-            5..7 => {
-                exporter.stop(Signal::KILL);
-                std::thread::sleep(Duration::from_millis(dice.below(1500)));
-                if dice.below(2) == 0 {
-                    field.logrotate();
-                }
-                exporter = field.exporter();
-                "kill -9"
-            }
-            7 => {
-                exporter.stop(Signal::TERM);
-                exporter = field.exporter();
-                "restart"
-            }
-            _ => {
-                // Over several rotations.
-                let pid = rustix::process::Pid::from_raw(exporter.pid().cast_signed()).unwrap();
-                rustix::process::kill_process(pid, Signal::STOP).unwrap();
-                for _ in 0..=dice.below(3) {
-                    field.logrotate();
-                    std::thread::sleep(Duration::from_millis(dice.below(1200)));
-                }
-                rustix::process::kill_process(pid, Signal::CONT).unwrap();
-                "SIGSTOP over rotations"
-            }
-        };
+        let what = disturb(&field, &mut exporter, &mut dice);
         *events.entry(what).or_default() += 1;
     }
     let written = writers.map(Writer::stop);

@@ -16,14 +16,14 @@ use super::Dice;
 static NEXT: AtomicU32 = AtomicU32::new(100_000);
 
 /// A writer on its thread.
-pub struct Writer {
+pub(crate) struct Writer {
     ends: Arc<AtomicBool>,
     thread: JoinHandle<Vec<u32>>,
 }
 
 impl Writer {
     /// Like a daemon with a log of its own: after a rotation it keeps the old file for a while.
-    pub fn to_file(path: &Path, word: &'static str, seed: u64) -> Self {
+    pub(crate) fn to_file(path: &Path, word: &'static str, seed: u64) -> Self {
         let mut log = Log::open(path);
         let mut renamed: Option<Instant> = None;
         let mut dice = Dice(seed.max(1));
@@ -43,13 +43,13 @@ impl Writer {
     }
 
     /// Like a program whose output was redirected with `>>`.
-    pub fn in_place(path: &Path, word: &'static str, seed: u64) -> Self {
+    pub(crate) fn in_place(path: &Path, word: &'static str, seed: u64) -> Self {
         let mut log = Log::open(path);
         Self::spawn(word, seed, move |line| log.file.write_all(line.as_bytes()).unwrap())
     }
 
     /// Through syslog.
-    pub fn to_socket(path: &Path, word: &'static str, seed: u64) -> Self {
+    pub(crate) fn to_socket(path: &Path, word: &'static str, seed: u64) -> Self {
         let socket = UnixDatagram::unbound().unwrap();
         socket.connect(path).unwrap();
         Self::spawn(word, seed, move |line| {
@@ -78,7 +78,7 @@ impl Writer {
     }
 
     /// Ends it; what it has written.
-    pub fn stop(self) -> Vec<u32> {
+    pub(crate) fn stop(self) -> Vec<u32> {
         self.ends.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }

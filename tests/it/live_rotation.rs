@@ -84,7 +84,9 @@ impl Scene {
     pub fn events(&mut self, count: u32) -> String {
         let first = self.written + 1;
         self.written += count;
-        (first..=self.written).map(|nth| format!("event {nth} happened\n")).collect()
+        let lines: Vec<_> =
+            (first..=self.written).map(|nth| format!("event {nth} happened\n")).collect();
+        lines.concat()
     }
 
     pub fn append(&mut self, name: &str, count: u32) {
@@ -223,7 +225,9 @@ fn the_inode_is_given_to_the_new_file() {
             break;
         }
     }
-    spares.iter().for_each(|path| fs::remove_file(path).unwrap());
+    for path in spares {
+        fs::remove_file(path).unwrap();
+    }
     assert_eq!(inode(&scene.path("log")), before, "this filesystem does not give inodes out again");
     scene.append("log", 100);
     scene.start();

@@ -7,7 +7,7 @@
 //! A failing schedule is shrunk and kept in `proptest-regressions`; more cases with `PROPTEST_CASES`.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write as _;
 
 use flate2::Compression;
@@ -15,8 +15,12 @@ use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::*;
-use crate::logs::content::SPAN;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::{Follower, Look, MAX_LINGERING, State};
+use crate::logs::content::{self, FileId, SPAN};
+use crate::logs::effects::{Effects, Lost};
 
 /// Rotated files that are kept.
 const KEPT: usize = 5;

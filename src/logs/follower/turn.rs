@@ -1,6 +1,17 @@
 //! When the file under the name is another one: which files are the generations now, and which are new.
 
-use super::*;
+use std::fs::{File, Metadata};
+use std::io;
+use std::time::{Instant, SystemTime};
+
+use super::super::content::{self, Content, FileId, Place, nanos};
+use super::super::effects::{Effects, Lost, Rotation};
+use super::super::lines::{Lines, MAX_LINE};
+use super::super::rotated::{self, Sibling};
+use super::{EVIDENCE, Follower, Generation, Kept, MAX_DONE, Role, TICK_NANOS};
+
+/// An open file, and what is known of it.
+type There = (File, Metadata);
 
 impl Follower {
     /// Puts the row of generations in order after the file under the name has changed, or where a
@@ -91,7 +102,7 @@ impl Follower {
     }
 
     /// The file under the name.
-    fn there(&self) -> io::Result<Option<(File, Metadata)>> {
+    fn there(&self) -> io::Result<Option<There>> {
         match content::open(&self.path) {
             Ok(there) => self.lies_within().map(|()| Some(there)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -116,7 +127,7 @@ impl Follower {
     }
 
     /// The file under the name, and the rotated ones beside it, as they are at one time.
-    fn surroundings(&mut self) -> io::Result<(Option<(File, Metadata)>, Vec<Sibling>)> {
+    fn surroundings(&mut self) -> io::Result<(Option<There>, Vec<Sibling>)> {
         for _ in 0..5 {
             let there = self.there()?;
             if there.is_some() {
@@ -141,11 +152,7 @@ impl Follower {
 
     /// The live file, if it is still there, under its name or renamed, and has other bytes now: it was
     /// truncated.
-    fn truncated(
-        &self,
-        there: Option<&(File, Metadata)>,
-        siblings: &[Sibling],
-    ) -> io::Result<Option<FileId>> {
+    fn truncated(&self, there: Option<&There>, siblings: &[Sibling]) -> io::Result<Option<FileId>> {
         let Some(live) = self.generations.last().filter(|live| live.content.is_none()) else {
             return Ok(None);
         };
@@ -173,7 +180,7 @@ impl Follower {
     fn find(
         &mut self,
         nth: usize,
-        there: Option<&(File, Metadata)>,
+        there: Option<&There>,
         siblings: &[Sibling],
         truncated: bool,
         effects: &mut Effects,
@@ -182,7 +189,7 @@ impl Follower {
         let place = self.generations[nth].kept.place;
         let was_live = self.generations[nth].kept.role == Role::Live;
         if let Some((file, meta)) = there
-            && (content::id(meta) == place.id || (last && self.replaced(&place, siblings)))
+            && (content::id(meta) == place.id || (last && replaced(&place, siblings)))
             && let Some(content) = Content::at(file.try_clone()?, false, &place)?
         {
             let kept = &mut self.generations[nth].kept;
@@ -242,7 +249,7 @@ impl Follower {
     fn continues(
         &mut self,
         nth: usize,
-        there: Option<&(File, Metadata)>,
+        there: Option<&There>,
         siblings: &[Sibling],
     ) -> io::Result<bool> {
         let place = self.generations[nth].kept.place;
@@ -251,7 +258,7 @@ impl Follower {
         else {
             return Ok(false);
         };
-        if !self.replaced(&place, siblings) {
+        if !replaced(&place, siblings) {
             return Ok(false);
         }
         let Some(content) = Content::at(file.try_clone()?, false, &place)? else {
@@ -262,17 +269,12 @@ impl Follower {
         Ok(true)
     }
 
-    /// Whether the file of this place was replaced by another one, as editors do.
-    fn replaced(&self, place: &Place, siblings: &[Sibling]) -> bool {
-        place.offset >= EVIDENCE && siblings.iter().all(|sibling| sibling.id != place.id)
-    }
-
     /// Adds the files that were under the name between two looks: those rotated after the newest that
     /// we know.
     fn add_unread(
         &mut self,
         siblings: &[Sibling],
-        there: Option<&(File, Metadata)>,
+        there: Option<&There>,
         truncated: Option<FileId>,
         now: Instant,
         effects: &mut Effects,
@@ -406,6 +408,11 @@ impl Follower {
 /// When a file was created, or at least last written.
 fn created(sibling: &Sibling) -> i64 {
     if sibling.id.born > 0 { sibling.id.born } else { sibling.modified }
+}
+
+/// Whether the file of this place was replaced by another one, as editors do.
+fn replaced(place: &Place, siblings: &[Sibling]) -> bool {
+    place.offset >= EVIDENCE && siblings.iter().all(|sibling| sibling.id != place.id)
 }
 
 /// Whether a rotated file is this place's; one that cannot be read is not.

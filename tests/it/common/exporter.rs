@@ -26,7 +26,8 @@ pub struct Exporter {
     /// Its log, as it comes.
     log: Arc<Mutex<String>>,
     /// Its state and runtime directories, where no test has given others.
-    _home: Option<TempDir>,
+    #[allow(dead_code, reason = "removed with the exporter")]
+    home: Option<TempDir>,
 }
 
 /// An HTTP response.
@@ -76,7 +77,7 @@ impl Exporter {
         // Whoever it runs as.
         std::fs::set_permissions(&home, Permissions::from_mode(0o777)).unwrap();
         let mut exporter = Self::run_in(home.path(), command);
-        exporter._home = Some(home);
+        exporter.home = Some(home);
         exporter
     }
 
@@ -96,7 +97,7 @@ impl Exporter {
             address = said.map(|(address, _)| address.parse().unwrap());
             address.is_some()
         });
-        Self { child, address: address.unwrap(), log, _home: None }
+        Self { child, address: address.unwrap(), log, home: None }
     }
 
     pub fn pid(&self) -> u32 {
