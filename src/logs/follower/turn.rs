@@ -95,8 +95,11 @@ impl Follower {
         let before = self.generations.len();
         // It may have been renamed meanwhile; what is newer than it has its time later.
         let renamed = siblings.iter().position(|sibling| sibling.id == place.id);
-        let older = &siblings[renamed.map_or(0, |at| at + 1)..];
         let there = there.filter(|(_, meta)| content::id(meta) == place.id);
+        if there.is_none() && renamed.is_none() {
+            return Ok(false);
+        }
+        let older = &siblings[renamed.map_or(0, |at| at + 1)..];
         self.add_unread(older, there.as_ref(), Some(place.id), now, effects);
         Ok(self.generations.len() > before)
     }
@@ -104,7 +107,7 @@ impl Follower {
     /// The file under the name.
     fn there(&self) -> io::Result<Option<There>> {
         match content::open(&self.path) {
-            Ok(there) => self.lies_within().map(|()| Some(there)),
+            Ok(there) => self.lies_within(&there.1).map(|()| Some(there)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -112,13 +115,17 @@ impl Follower {
 
     /// Refuses a link that leads out of the directory of a pattern: whoever may write there could name
     /// any file.
-    fn lies_within(&self) -> io::Result<()> {
+    fn lies_within(&self, opened: &Metadata) -> io::Result<()> {
         let Some(directory) = &self.within else { return Ok(()) };
-        let is_link = std::fs::symlink_metadata(&self.path)?.is_symlink();
-        if !is_link && self.path.parent() == Some(directory) {
+        // The file that was opened, not what the name may lead to by now.
+        let is_it = |meta: &Metadata| content::id(meta) == content::id(opened);
+        let named = std::fs::symlink_metadata(&self.path)?;
+        if self.path.parent() == Some(directory) && is_it(&named) {
             return Ok(());
         }
-        if std::fs::canonicalize(&self.path)?.starts_with(std::fs::canonicalize(directory)?) {
+        let real = std::fs::canonicalize(&self.path)?;
+        if real.starts_with(std::fs::canonicalize(directory)?) && is_it(&std::fs::metadata(&real)?)
+        {
             return Ok(());
         }
         let why = "a link out of the directory of its pattern is not followed; name its file in the \
