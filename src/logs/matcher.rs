@@ -53,14 +53,14 @@ impl Group {
             }
         }
         let (anchors, candidates): (Vec<_>, Vec<_>) = by_anchor.into_iter().unzip();
-        let build = |kind, automaton| {
+        let build = |kind| {
             let mut builder = AhoCorasick::builder();
-            let builder = builder.match_kind(kind).kind(Some(automaton));
+            // There is a group for each of a hundred programs: as DFAs they take 38 MB.
+            let builder = builder.match_kind(kind).kind(Some(AhoCorasickKind::ContiguousNFA));
             // Too large to be built: then every signature is tried.
             builder.build(&anchors).ok().filter(|_| !anchors.is_empty())
         };
-        let filter = build(MatchKind::LeftmostFirst, AhoCorasickKind::DFA);
-        let finder = build(MatchKind::Standard, AhoCorasickKind::ContiguousNFA);
+        let (filter, finder) = (build(MatchKind::LeftmostFirst), build(MatchKind::Standard));
         if filter.is_none() || finder.is_none() {
             return Self {
                 filter: None,
