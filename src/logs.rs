@@ -133,8 +133,7 @@ impl View {
 
     /// Writes what is about to be shown: after that no restart can fall back behind it.
     fn save(&self, sources: &[(&Source, Published)], state: &mut State) {
-        let kept: Vec<_> = sources.iter().map(|(source, shown)| (*source, shown)).collect();
-        let snapshot = Snapshot::of(&kept, &self.retired, self.matcher.signatures());
+        let snapshot = Snapshot::of(sources, &self.retired, self.matcher.signatures());
         state.save(snapshot.encode());
     }
 }

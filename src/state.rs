@@ -7,13 +7,12 @@
 //! A record that cannot be written within a second does not keep the scrape from showing what is new:
 //! then the mark is ahead of the snapshot, and no later start believes its values.
 
+mod directory;
 mod mark;
 mod slots;
 
-use std::fs::{DirBuilder, File};
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -55,13 +54,10 @@ pub struct Loaded {
 /// The thread that alone touches the disk, for a disk may hang.
 struct Writer {
     records: SyncSender<Record>,
-    done: Receiver<io::Result<u64>>,
+    done: Receiver<io::Result<()>>,
     /// Records that it was given and has not answered.
     pending: u32,
 }
-
-/// What the writer found at start.
-type Opened = Result<(Found, Option<String>), String>;
 
 impl State {
     /// Opens the state directory, which is made where there is none.
@@ -70,7 +66,7 @@ impl State {
     /// When another exporter uses it: one line that says what to do. Everything else is a note, for the
     /// exporter is of use without state too.
     pub fn open(directory: Option<&Path>) -> Result<(Self, Loaded), String> {
-        let Some(directory) = directory.map(Path::to_owned).or_else(default_directory) else {
+        let Some(directory) = directory.map(Path::to_owned).or_else(directory::default) else {
             let note = "no state directory is known: give one with --path.state; without it, counters \
                  begin at 0 at each start, and lines written meanwhile are not read";
             return Ok((Self::without(Some(note.to_owned())), Loaded::default()));
@@ -85,7 +81,7 @@ impl State {
         let of_thread = directory.to_owned();
         let spawned = std::thread::Builder::new().name("state".to_owned()).stack_size(256 * 1024);
         let spawned = spawned.spawn(move || {
-            let (slots, lock, result) = open_directory(&of_thread);
+            let (slots, lock, result) = directory::open(&of_thread);
             let refused = result.is_err();
             // Nobody waits any more when the start was given up for.
             let _ = opened.send(result);
@@ -213,7 +209,7 @@ impl State {
         match writer.done.recv_timeout(WRITE_BOUND) {
             Ok(result) => {
                 writer.pending -= 1;
-                result.map(|_| ())
+                result
             }
             Err(RecvTimeoutError::Timeout) => Err(hangs()),
             Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("its thread has ended")),
@@ -235,82 +231,12 @@ impl State {
     }
 }
 
-/// Opens everything in the directory; the lock is held as long as the file is open.
-fn open_directory(directory: &Path) -> (Slots, Option<File>, Opened) {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    let lock = lock(directory);
-    let (mut slots, found) = match &lock {
-        Err(Some(owner)) => {
-            let refusal = format!(
-                "--path.state {}: another telltale_exporter{owner} uses it; give each its own",
-                directory.display()
-            );
-            return (Slots::open(Path::new("/nonexistent")).0, None, Err(refusal));
-        }
-        _ => Slots::open(directory),
-    };
-    let mut note = made.err().map(|error| error.to_string());
-    let found = match found {
-        Found::Damaged(why) => {
-            match slots.set_aside() {
-                Ok(aside) => {
-                    tracing::warn!(why, aside = %aside.display(), "the snapshot cannot be \
-                    used and was set aside; counters begin at 0, logs are followed from their end");
-                }
-                Err(error) => note = Some(format!("the snapshot cannot be used ({why}: {error})")),
-            }
-            Found::Nothing
-        }
-        Found::Unreadable(why) => {
-            note = Some(format!("the snapshot cannot be read ({why})"));
-            Found::Nothing
-        }
-        found => found,
-    };
-    (slots, lock.ok(), Ok((found, note)))
-}
-
-/// Takes the lock of the directory; `Err(Some)`: somebody has it, `Err(None)`: there can be none.
-fn lock(directory: &Path) -> Result<File, Option<String>> {
-    let path = directory.join("lock");
-    let mut options = File::options();
-    let file = options.read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file = file.or_else(|_| File::open(&path)).map_err(|_| None)?;
-    match file.try_lock() {
-        Ok(()) => {
-            // For whoever is refused.
-            let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-            Ok(file)
-        }
-        Err(std::fs::TryLockError::WouldBlock) => {
-            let owner = std::fs::read_to_string(&path).unwrap_or_default();
-            let known = !owner.is_empty() && owner.bytes().all(|byte| byte.is_ascii_digit());
-            Err(Some(if known { format!(" (pid {owner})") } else { String::new() }))
-        }
-        Err(std::fs::TryLockError::Error(_)) => Err(None),
-    }
-}
-
-fn write_records(mut slots: Slots, jobs: &Receiver<Record>, answers: &SyncSender<io::Result<u64>>) {
+fn write_records(mut slots: Slots, jobs: &Receiver<Record>, answers: &SyncSender<io::Result<()>>) {
     while let Ok(record) = jobs.recv() {
-        let result = slots.write(&record).map(|()| record.sequence);
-        if answers.send(result).is_err() {
+        if answers.send(slots.write(&record)).is_err() {
             return;
         }
     }
-}
-
-/// systemd's state directory, else the user's.
-fn default_directory() -> Option<PathBuf> {
-    let of =
-        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if let Some(systemd) = of("STATE_DIRECTORY") {
-        let first = systemd.to_str().and_then(|list| list.split(':').next()).map(PathBuf::from);
-        return Some(first.unwrap_or(systemd));
-    }
-    let base = of("XDG_STATE_HOME").filter(|base| base.is_absolute());
-    let base = base.or_else(|| Some(of("HOME")?.join(".local/state")))?;
-    Some(base.join("telltale_exporter"))
 }
 
 #[cfg(test)]

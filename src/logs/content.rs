@@ -124,7 +124,7 @@ pub enum Chunk {
 ///
 /// # Errors
 /// Those of the system; a directory, FIFO, device or file of procfs or sysfs is `InvalidInput`.
-pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
+pub fn open(path: &Path) -> io::Result<(File, FileId)> {
     let refuse = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     // Looked at first: opening a device can have effects of its own.
     if !std::fs::metadata(path)?.is_file() {
@@ -142,7 +142,22 @@ pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
     if magic == rustix::fs::PROC_SUPER_MAGIC || magic == SYSFS_MAGIC {
         return refuse("not a log but a kernel's file");
     }
-    Ok((file, meta))
+    Ok((file, id(&meta)))
+}
+
+/// Whether a file that was found or opened by this path lies below the directory. A link may lead out of
+/// it, and whoever may write there could name any file.
+///
+/// # Errors
+/// Those of following the path.
+pub fn lies_below(path: &Path, directory: &Path, file: FileId) -> io::Result<bool> {
+    // The very file, not what the name may lead to by now.
+    if path.parent() == Some(directory) && id(&std::fs::symlink_metadata(path)?) == file {
+        return Ok(true);
+    }
+    let real = std::fs::canonicalize(path)?;
+    let below = real.starts_with(std::fs::canonicalize(directory)?);
+    Ok(below && id(&std::fs::metadata(&real)?) == file)
 }
 
 /// Which file this is.

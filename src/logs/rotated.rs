@@ -43,13 +43,18 @@ pub struct Sibling {
 
 /// Whether a file's name ends like that of a compressed one.
 pub fn is_compressed(name: &OsStr) -> bool {
-    COMPRESSED.iter().any(|ending| name.as_bytes().ends_with(ending))
+    plain(name.as_bytes()).1
+}
+
+/// The name without the ending of a compressed file, and whether it had one.
+fn plain(name: &[u8]) -> (&[u8], bool) {
+    let bare = COMPRESSED.iter().find_map(|ending| name.strip_suffix(*ending));
+    (bare.unwrap_or(name), bare.is_some())
 }
 
 /// What `name` says about being a rotated file of `base`: its rank, and whether it is compressed.
 pub fn rank(base: &[u8], name: &[u8]) -> Option<(Rank, bool)> {
-    let ending = COMPRESSED.iter().find(|ending| name.ends_with(ending));
-    let plain = &name[..name.len() - ending.map_or(0, |ending| ending.len())];
+    let (plain, compressed) = plain(name);
     let extension = base.iter().rposition(|&byte| byte == b'.').filter(|&at| at > 0);
     let (stem, extension) = base.split_at(extension.unwrap_or(base.len()));
     let suffix = plain.strip_prefix(base).or_else(|| {
@@ -57,13 +62,12 @@ pub fn rank(base: &[u8], name: &[u8]) -> Option<(Rank, bool)> {
         let inner = plain.strip_prefix(stem)?.strip_suffix(extension)?;
         (!extension.is_empty()).then_some(inner)
     })?;
-    rank_of(suffix).map(|rank| (rank, ending.is_some()))
+    rank_of(suffix).map(|rank| (rank, compressed))
 }
 
 /// The log that `name` would be a rotated file of, if such a log exists: each possible name.
 pub fn bases(name: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    let ending = COMPRESSED.iter().find(|ending| name.ends_with(ending));
-    let plain = &name[..name.len() - ending.map_or(0, |ending| ending.len())];
+    let (plain, _) = plain(name);
     let starts = (1..plain.len()).filter(|&at| b"-._".contains(&plain[at]));
     starts.flat_map(move |at| {
         let extension = plain.iter().rposition(|&byte| byte == b'.').filter(|&dot| dot > at);

@@ -61,7 +61,7 @@ pub struct Start {
 impl Snapshot {
     /// What is published now. The order is always the same, so that equal states are equal bytes.
     pub fn of(
-        sources: &[(&config::Source, &Published)],
+        sources: &[(&config::Source, Published)],
         retired: &BTreeMap<String, Matched>,
         signatures: &[Signature],
     ) -> Self {
@@ -88,7 +88,7 @@ impl Snapshot {
                     .collect(),
             }
         };
-        let named = |(of, published): &(&config::Source, &Published)| {
+        let named = |(of, published): &(&config::Source, Published)| {
             (of.name.clone(), source(of, published))
         };
         Self { sources: sources.iter().map(named).collect(), retired: retired.clone() }

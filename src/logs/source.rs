@@ -230,7 +230,8 @@ impl Reader {
         let Some(pattern) = pattern.to_str() else { return BTreeSet::new() };
         let Ok(paths) = glob::glob_with(pattern, GLOB) else { return BTreeSet::new() };
         let mut found = BTreeSet::new();
-        let mut directories = BTreeSet::new();
+        let home = fixed_part(entry);
+        let mut directories = BTreeSet::from_iter(home.clone());
         for path in paths.filter_map(Result::ok) {
             directories.extend(path.parent().map(Path::to_owned));
             if self.followers.contains_key(&path) {
@@ -238,7 +239,8 @@ impl Reader {
                 continue;
             }
             let Some(name) = path.file_name() else { continue };
-            if rotated::is_compressed(name) || !path.is_file() {
+            let Ok(meta) = std::fs::metadata(&path) else { continue };
+            if rotated::is_compressed(name) || !meta.is_file() {
                 continue;
             }
             let is_log = |base: Vec<u8>| {
@@ -248,7 +250,8 @@ impl Reader {
             if rotated::bases(name.as_encoded_bytes()).any(is_log) {
                 continue;
             }
-            if fixed_part(entry).is_some_and(|directory| leads_out(&path, &directory)) {
+            let below = |home| content::lies_below(&path, home, content::id(&meta));
+            if home.as_deref().is_some_and(|home| !below(home).unwrap_or(false)) {
                 notes.push(format!(
                     "{} is a link out of its directory and not followed; name its file in the \
                      configuration if it is meant",
@@ -258,10 +261,6 @@ impl Reader {
             }
             found.insert(path);
         }
-        if !is_pattern(entry) {
-            directories.insert(entry.to_owned());
-        }
-        directories.extend(fixed_part(entry));
         for directory in directories {
             self.expect_in(&directory);
         }
@@ -400,16 +399,6 @@ fn fixed_part(pattern: &Path) -> Option<PathBuf> {
     let fixed: PathBuf =
         pattern.components().take_while(|part| !is_pattern(part.as_ref())).collect();
     fixed.is_dir().then_some(fixed)
-}
-
-/// Whether a link on the way leads to a file elsewhere: whoever may write here could name any file.
-fn leads_out(path: &Path, directory: &Path) -> bool {
-    let is_link = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
-    if !is_link && path.parent() == Some(directory) {
-        return false;
-    }
-    let (real, home) = (std::fs::canonicalize(path), std::fs::canonicalize(directory));
-    !real.is_ok_and(|real| home.is_ok_and(|home| real.starts_with(home)))
 }
 
 /// What is to be said of a configured link that others can turn to another file.

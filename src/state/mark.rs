@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use siphasher::sip::SipHasher13;
 
+use super::directory;
+
 /// Boot id, epoch, sequence, checksum.
 const SIZE: usize = 16 + 8 + 8 + 8;
 
@@ -97,18 +99,13 @@ impl Mark {
 /// # Errors
 /// When there is none.
 pub fn directory() -> io::Result<PathBuf> {
-    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    if let Some(systemd) = of("RUNTIME_DIRECTORY") {
-        let first =
-            systemd.as_encoded_bytes().split(|&byte| byte == b':').next().unwrap_or_default();
-        return Ok(PathBuf::from(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(
-            first,
-        )));
+    if let Some(systemd) = directory::systemd("RUNTIME_DIRECTORY") {
+        return Ok(systemd);
     }
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/run/telltale_exporter"));
     }
-    let user = of("XDG_RUNTIME_DIR").map(|dir| Path::new(&dir).join("telltale_exporter"));
+    let user = directory::variable("XDG_RUNTIME_DIR").map(|dir| dir.join("telltale_exporter"));
     user.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no runtime directory is given"))
 }
 

@@ -16,7 +16,7 @@ use siphasher::sip::SipHasher13;
 const MAGIC: [u8; 8] = *b"telltale";
 
 /// Changes with the form of the payload; another one is set aside.
-pub const VERSION: u32 = 1;
+const VERSION: u32 = 1;
 
 const SLOTS: u64 = 3;
 const HEADER: usize = 48;
@@ -182,7 +182,7 @@ impl Slots {
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn sync(&mut self) -> io::Result<()> {
+    fn sync(&mut self) -> io::Result<()> {
         if let Some(file) = &self.file {
             file.sync_data()?;
         }

@@ -3,13 +3,17 @@
 //!
 //! `cargo bench --bench catch_up`; `TELLTALE_BENCH_MB` makes the log smaller.
 
+#[path = "../it/common/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "shared with the tests, which use the rest")]
+mod common;
+
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use common::Exporter;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Lines of a usual host, of which one in a hundred is known.
@@ -33,10 +37,15 @@ fn main() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
     fs::write(&log, "").unwrap();
-    let (child, port) = start(dir.path(), &log);
-    let pid = Pid::from_child(&child.0);
-    eventually(|| lines(port) == Some(0));
-    let before = rss(child.0.id());
+    let config = dir.path().join("telltale.yml");
+    let sources = format!("logs: {{sources: [{{name: log, files: ['{}']}}]}}\n", log.display());
+    fs::write(&config, sources).unwrap();
+    let config = format!("--config.file={}", config.display());
+    let flags = [&*config, "--no-collector.audit", "--no-collector.users"];
+    let exporter = Exporter::start_in(dir.path(), &flags);
+    let pid = Pid::from_raw(exporter.pid().cast_signed()).unwrap();
+    assert_eq!(lines(&exporter), 0);
+    let before = status(exporter.pid(), "VmRSS:");
 
     kill_process(pid, Signal::STOP).unwrap();
     let (written, bytes) = fill(&log, size);
@@ -55,9 +64,9 @@ fn main() {
 
     let started = Instant::now();
     kill_process(pid, Signal::CONT).unwrap();
-    eventually(|| lines(port) == Some(written));
+    eventually(|| lines(&exporter) == written);
     let took = started.elapsed();
-    let peak = high_water(child.0.id());
+    let peak = status(exporter.pid(), "VmHWM:");
     let (wc, grep) = (timed("wc", &["-l".as_ref(), log.as_os_str()]), grep(&log));
     let speed = |took: Duration| bytes as f64 / took.as_secs_f64() / 1e9;
     println!("log               {written} lines, {bytes} bytes");
@@ -84,42 +93,6 @@ fn main() {
     assert!(peak - before < 16_000_000, "it grew by {} bytes", peak - before);
 }
 
-/// Ended when dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(dir: &Path, log: &Path) -> (Running, u16) {
-    let config = dir.join("telltale.yml");
-    fs::write(
-        &config,
-        format!("logs: {{sources: [{{name: log, files: ['{}']}}]}}\n", log.display()),
-    )
-    .unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_telltale_exporter"))
-        .arg(format!("--config.file={}", config.display()))
-        .args(["--web.listen-address=127.0.0.1:0", "--no-collector.audit", "--no-collector.users"])
-        .env("STATE_DIRECTORY", dir.join("state"))
-        .env("RUNTIME_DIRECTORY", dir.join("run"))
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let log = BufReader::new(child.stderr.take().unwrap());
-    let mut port = None;
-    for line in log.lines().map_while(Result::ok) {
-        if let Some((_, rest)) = line.split_once("address=127.0.0.1:") {
-            port = rest.split(' ').next().and_then(|port| port.parse().ok());
-            break;
-        }
-    }
-    (Running(child), port.unwrap())
-}
-
 fn fill(log: &Path, size: usize) -> (u64, u64) {
     let mut block = String::new();
     let mut count = 0;
@@ -140,14 +113,10 @@ fn fill(log: &Path, size: usize) -> (u64, u64) {
     (count * times as u64, (block.len() * times) as u64)
 }
 
-fn lines(port: u16) -> Option<u64> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    write!(stream, "GET /metrics?collect[]=logs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        .ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let line = answer.lines().find(|line| line.starts_with("telltale_log_lines_total{"))?;
-    line.rsplit(' ').next()?.parse().ok()
+fn lines(exporter: &Exporter) -> u64 {
+    let metrics = exporter.get("/metrics?collect[]=logs").text();
+    let line = metrics.lines().find(|line| line.starts_with("telltale_log_lines_total{"));
+    line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 fn timed(program: &str, words: &[&std::ffi::OsStr]) -> Duration {
@@ -157,6 +126,7 @@ fn timed(program: &str, words: &[&std::ffi::OsStr]) -> Duration {
     started.elapsed()
 }
 
+/// More patient than that of the tests.
 fn eventually(mut probe: impl FnMut() -> bool) {
     let started = Instant::now();
     while !probe() {
@@ -169,12 +139,4 @@ fn status(pid: u32, key: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
-
-fn rss(pid: u32) -> u64 {
-    status(pid, "VmRSS:")
-}
-
-fn high_water(pid: u32) -> u64 {
-    status(pid, "VmHWM:")
 }

@@ -24,8 +24,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Exporter, Need, Scrape, eventually, need};
-use daemons::{Mtail, Prometheus, Rsyslog};
+use common::{Exporter, Need, Prometheus, Scrape, eventually, need};
+use daemons::{Mtail, Rsyslog};
 use rustix::process::Signal;
 use writer::Writer;
 
@@ -83,7 +83,7 @@ impl Field {
             source("syslog", "messages"),
         );
         fs::write(dir.path().join("telltale.yml"), config).unwrap();
-        let port = daemons::free_port();
+        let port = common::daemon::free_port();
         let flags = vec![
             format!("--config.file={}/telltale.yml", dir.path().display()),
             format!("--web.listen-address=127.0.0.1:{port}"),
@@ -245,7 +245,7 @@ fn no_line_is_lost_or_counted_twice() {
     let rsyslog = Rsyslog::start(field.dir.path());
     field.logrotate_config(rsyslog.pid());
     let mut exporter = field.exporter();
-    let prometheus = Prometheus::scraping(field.dir.path(), field.port);
+    let prometheus = Prometheus::scraping(field.port, &["logs"]);
     let mtail = Mtail::start(field.dir.path());
     eventually("Prometheus has the counters at 0", || {
         KINDS.iter().all(|kind| prometheus.samples(&matches(kind)).first() == Some(&0.0))

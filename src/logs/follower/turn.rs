@@ -1,6 +1,6 @@
 //! When the file under the name is another one: which files are the generations now, and which are new.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::time::{Instant, SystemTime};
 
@@ -10,8 +10,8 @@ use super::super::lines::{Lines, MAX_LINE};
 use super::super::rotated::{self, Sibling};
 use super::{EVIDENCE, Follower, Generation, Kept, MAX_DONE, Role, TICK_NANOS};
 
-/// An open file, and what is known of it.
-type There = (File, Metadata);
+/// The open file under the name, and which it is.
+type There = (File, FileId);
 
 impl Follower {
     /// Puts the row of generations in order after the file under the name has changed, or where a
@@ -26,7 +26,7 @@ impl Follower {
         } else {
             self.surroundings()?
         };
-        let there_id = there.as_ref().map(|(_, meta)| content::id(meta));
+        let there_id = there.as_ref().map(|(_, id)| *id);
         let truncated = self.truncated(there.as_ref(), &siblings)?;
         for nth in 0..self.generations.len() {
             let one = &self.generations[nth];
@@ -51,9 +51,9 @@ impl Follower {
             self.generations.push(generation);
         } else {
             self.add_unread(&siblings, there.as_ref(), truncated, now, effects);
-            if let Some((file, _)) = there {
+            if let Some(there) = there {
                 self.missing = None;
-                self.add_live(file, now)?;
+                self.add_live(there, now)?;
             }
         }
         self.settle(effects);
@@ -72,8 +72,8 @@ impl Follower {
             .iter_mut()
             .filter(|one| one.content.is_none() && one.kept.role != Role::Done);
         let (Some(one), None) = (missing.next(), missing.next()) else { return Ok(false) };
-        let Some((file, meta)) = there else { return Ok(false) };
-        if one.kept.role != Role::Live || content::id(&meta) != one.kept.place.id {
+        let Some((file, id)) = there else { return Ok(false) };
+        if one.kept.role != Role::Live || id != one.kept.place.id {
             return Ok(false);
         }
         one.content = Content::at(file, false, &one.kept.place)?;
@@ -95,7 +95,7 @@ impl Follower {
         let before = self.generations.len();
         // It may have been renamed meanwhile; what is newer than it has its time later.
         let renamed = siblings.iter().position(|sibling| sibling.id == place.id);
-        let there = there.filter(|(_, meta)| content::id(meta) == place.id);
+        let there = there.filter(|(_, id)| *id == place.id);
         if there.is_none() && renamed.is_none() {
             return Ok(false);
         }
@@ -104,33 +104,21 @@ impl Follower {
         Ok(self.generations.len() > before)
     }
 
-    /// The file under the name.
+    /// The file under the name. One that a pattern found must lie below the pattern's directory.
     fn there(&self) -> io::Result<Option<There>> {
-        match content::open(&self.path) {
-            Ok(there) => self.lies_within(&there.1).map(|()| Some(there)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Refuses a link that leads out of the directory of a pattern: whoever may write there could name
-    /// any file.
-    fn lies_within(&self, opened: &Metadata) -> io::Result<()> {
-        let Some(directory) = &self.within else { return Ok(()) };
-        // The file that was opened, not what the name may lead to by now.
-        let is_it = |meta: &Metadata| content::id(meta) == content::id(opened);
-        let named = std::fs::symlink_metadata(&self.path)?;
-        if self.path.parent() == Some(directory) && is_it(&named) {
-            return Ok(());
-        }
-        let real = std::fs::canonicalize(&self.path)?;
-        if real.starts_with(std::fs::canonicalize(directory)?) && is_it(&std::fs::metadata(&real)?)
+        let there = match content::open(&self.path) {
+            Ok(there) => there,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if let Some(directory) = &self.within
+            && !content::lies_below(&self.path, directory, there.1)?
         {
-            return Ok(());
+            let why = "a link out of the directory of its pattern is not followed; name its file in \
+                       the configuration if it is meant";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
-        let why = "a link out of the directory of its pattern is not followed; name its file in the \
-                   configuration if it is meant";
-        Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+        Ok(Some(there))
     }
 
     /// The file under the name, and the rotated ones beside it, as they are at one time.
@@ -148,9 +136,8 @@ impl Follower {
                     _ => Err(error),
                 })?,
             };
-            let id = |meta: &Metadata| content::id(meta);
-            let still = std::fs::metadata(&self.path).ok().map(|meta| id(&meta));
-            if still == there.as_ref().map(|(_, meta)| id(meta)) {
+            let still = std::fs::metadata(&self.path).ok().map(|meta| content::id(&meta));
+            if still == there.as_ref().map(|(_, id)| *id) {
                 return Ok((there, siblings));
             }
         }
@@ -164,7 +151,7 @@ impl Follower {
             return Ok(None);
         };
         let place = &live.kept.place;
-        let other = match there.filter(|(_, meta)| content::id(meta) == place.id) {
+        let other = match there.filter(|(_, id)| *id == place.id) {
             Some((file, _)) => Content::at(file.try_clone()?, false, place)?.is_none(),
             None => siblings.iter().any(|sibling| {
                 sibling.id == place.id && !sibling.compressed && !holds(sibling, place)
@@ -195,12 +182,12 @@ impl Follower {
         let last = nth + 1 == self.generations.len();
         let place = self.generations[nth].kept.place;
         let was_live = self.generations[nth].kept.role == Role::Live;
-        if let Some((file, meta)) = there
-            && (content::id(meta) == place.id || (last && replaced(&place, siblings)))
+        if let Some((file, id)) = there
+            && (*id == place.id || (last && replaced(&place, siblings)))
             && let Some(content) = Content::at(file.try_clone()?, false, &place)?
         {
             let kept = &mut self.generations[nth].kept;
-            kept.place.id = content::id(meta);
+            kept.place.id = *id;
             kept.role = Role::Live;
             self.generations[nth].content = Some(content);
             return Ok(());
@@ -213,11 +200,8 @@ impl Follower {
             .map(|one| one.kept.place.id)
             .collect();
         let by_id = siblings.iter().filter(|sibling| sibling.id == place.id);
-        // A copy is made after we read; by a few bytes alone an older file may be taken for one.
-        let read_at = self.read_at - TICK_NANOS;
-        let by_bytes = siblings.iter().filter(|sibling| {
-            place.offset > 0 && (place.offset >= EVIDENCE || created(sibling) > read_at)
-        });
+        let by_bytes =
+            siblings.iter().filter(|sibling| place.offset > 0 && self.may_be_copy(sibling, &place));
         for sibling in by_id.chain(by_bytes).filter(|sibling| !others.contains(&sibling.id)) {
             // One that cannot be read is not the one.
             let Ok(Some(content)) = open_at(sibling, &place) else { continue };
@@ -252,6 +236,12 @@ impl Follower {
         Ok(())
     }
 
+    /// Whether the bytes are enough to take a sibling for a copy of this place. A copy is made after we
+    /// read; by a few bytes alone an older file may be taken for one.
+    fn may_be_copy(&self, sibling: &Sibling, place: &Place) -> bool {
+        place.offset >= EVIDENCE || created(sibling) > self.read_at - TICK_NANOS
+    }
+
     /// Whether the live file was replaced by one with the same bytes; then it is the live one.
     fn continues(
         &mut self,
@@ -261,8 +251,7 @@ impl Follower {
     ) -> io::Result<bool> {
         let place = self.generations[nth].kept.place;
         let links = self.generations[nth].content.as_ref().and_then(Content::size);
-        let Some((file, meta)) = there.filter(|_| links.is_some_and(|(_, links)| links == 0))
-        else {
+        let Some((file, id)) = there.filter(|_| links.is_some_and(|(_, links)| links == 0)) else {
             return Ok(false);
         };
         if !replaced(&place, siblings) {
@@ -271,7 +260,7 @@ impl Follower {
         let Some(content) = Content::at(file.try_clone()?, false, &place)? else {
             return Ok(false);
         };
-        self.generations[nth].kept.place.id = content::id(meta);
+        self.generations[nth].kept.place.id = *id;
         self.generations[nth].content = Some(content);
         Ok(true)
     }
@@ -287,15 +276,14 @@ impl Follower {
         effects: &mut Effects,
     ) {
         let read_at = self.read_at - TICK_NANOS;
-        let there_id = there.map(|(_, meta)| content::id(meta));
+        let there_id = there.map(|(_, id)| *id);
         let anchor = self.generations.iter().rev().find(|one| one.kept.place.offset > 0);
         let anchor = anchor.map(|one| one.kept.place);
         let stands = anchor.and_then(|place| {
             let by_id = siblings.iter().position(|sibling| sibling.id == place.id);
             // By a few bytes alone, such as a head that every file has, it may be any: the oldest.
-            let by_bytes = |sibling: &Sibling| {
-                (place.offset >= EVIDENCE || created(sibling) > read_at) && holds(sibling, &place)
-            };
+            let by_bytes =
+                |sibling: &Sibling| self.may_be_copy(sibling, &place) && holds(sibling, &place);
             by_id
                 .filter(|&at| holds(&siblings[at], &place))
                 .or_else(|| siblings.iter().rposition(by_bytes))
@@ -359,8 +347,7 @@ impl Follower {
     }
 
     /// Adds the file under the name, which is new.
-    fn add_live(&mut self, file: File, now: Instant) -> io::Result<()> {
-        let id = content::id(&file.metadata()?);
+    fn add_live(&mut self, (file, id): There, now: Instant) -> io::Result<()> {
         let known = self.generations.iter().position(|one| {
             one.kept.role == Role::Done && one.kept.place.id == id && one.kept.place.offset > 0
         });

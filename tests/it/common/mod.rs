@@ -1,11 +1,13 @@
 //! What the tests share: the exporter as a child process, a load beside it, and what it says.
 
 pub mod audit;
+pub mod daemon;
 pub mod exporter;
 pub mod load;
 pub mod text;
 
 pub use audit::AuditScene;
+pub use daemon::Prometheus;
 pub use exporter::{Exporter, exporter_command};
 pub use load::{Load, free_uid};
 pub use text::Scrape;
