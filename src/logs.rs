@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod content;
 pub mod counts;
 pub mod effects;
+pub mod finder;
 pub mod follower;
 pub mod header;
 pub mod lines;

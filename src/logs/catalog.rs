@@ -150,6 +150,7 @@ mod tests {
         for (from, to, says) in [
             ("lost (?P<n>\\d+)", "lost (", "mine.yml:4:"),
             ("lost (?P<n>\\d+)", "x*", "matches every line"),
+            ("lost (?P<n>\\d+)", "los\\d(?P<n>\\d+)", "4 fixed bytes in a row"),
             ("severity: warning", "severity: loud", "mine.yml:5:"),
             ("verdict: watch", "verdict: watch\n  colour: red", "mine.yml:7:"),
             ("id: mine", "id: My Own", "mine.yml:1: id 'My Own'"),

@@ -111,6 +111,11 @@ pub struct Counter<'a> {
 impl Counter<'_> {
     /// Counts a line; `last message repeated 3 times` is three of the line before.
     pub fn count(&self, bytes: &[u8], previous: &mut Vec<u8>, counts: &mut Counts) {
+        if !self.matcher.concerns(bytes) {
+            counts.pass(self.now);
+            previous.clear();
+            return;
+        }
         let line = (self.parse)(bytes);
         if let Some(times) = header::repeats(&line)
             && !previous.is_empty()
@@ -128,6 +133,13 @@ impl Counter<'_> {
 }
 
 impl Counts {
+    /// Counts a line that nothing matches.
+    fn pass(&mut self, now: SystemTime) {
+        self.lines += 1;
+        self.unmatched += 1;
+        self.last_line = Some(now);
+    }
+
     /// Counts one line; whether a signature matched it.
     pub fn add(
         &mut self,
@@ -136,13 +148,13 @@ impl Counts {
         values: &Values,
         now: SystemTime,
     ) -> bool {
-        self.lines += 1;
-        self.last_line = Some(now);
         let matches = matcher.matches(line);
         if matches.is_empty() {
-            self.unmatched += 1;
+            self.pass(now);
             return false;
         }
+        self.lines += 1;
+        self.last_line = Some(now);
         for found in matches {
             let matched = self.signatures.entry(found.signature).or_insert_with(|| Matched {
                 count: 0,

@@ -137,6 +137,9 @@ fn repeated(message: &[u8]) -> (u64, &[u8]) {
     parsed.unwrap_or((1, message))
 }
 
+/// What every line has that [`repeats`] the one before.
+pub const REPEATED: &[u8] = b"last message repeated ";
+
 /// How often the line before is to be counted again: `last message repeated 3 times`, which syslogd
 /// and older rsyslogd write with a host and no program, some between dashes.
 pub fn repeats(line: &Line<'_>) -> Option<u64> {
@@ -148,7 +151,7 @@ pub fn repeats(line: &Line<'_>) -> Option<u64> {
         .strip_prefix(b"--- ")
         .and_then(|rest| rest.strip_suffix(b" ---"))
         .unwrap_or(message);
-    let rest = message.strip_prefix(b"last message repeated ")?;
+    let rest = message.strip_prefix(REPEATED)?;
     let times = rest.strip_suffix(b" times").or_else(|| rest.strip_suffix(b" time"))?;
     std::str::from_utf8(times).ok()?.parse().ok().filter(|&times| times > 0)
 }

@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+use super::{anchors, finder};
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -152,10 +154,20 @@ impl Wording {
         &self.text
     }
 
-    /// The groups of a match. An expression that cannot be compiled, which [`Signature::mistake`] tells
-    /// at the start, matches nothing.
+    /// An expression that cannot be compiled, which [`Signature::mistake`] tells at the start, matches
+    /// nothing.
+    fn regex(&self) -> Option<&Regex> {
+        self.regex.get_or_init(|| Self::compile(&self.text).ok()).as_ref()
+    }
+
+    /// Whether it matches.
+    pub fn matches(&self, line: &[u8]) -> bool {
+        self.regex().is_some_and(|regex| regex.is_match(line))
+    }
+
+    /// The groups of a match.
     pub fn captures<'l>(&self, line: &'l [u8]) -> Option<Captures<'l>> {
-        self.regex.get_or_init(|| Self::compile(&self.text).ok()).as_ref()?.captures(line)
+        self.regex()?.captures(line)
     }
 }
 
@@ -208,6 +220,13 @@ impl Signature {
             if regex.is_match(b"") {
                 return Some(format!(
                     "{id}: '{text}' matches every line; say what the line must have"
+                ));
+            }
+            let strength = anchors::of(text).map_or(0, |set| anchors::strength(&set));
+            if strength < finder::SHORTEST {
+                return Some(format!(
+                    "{id}: '{text}': every match must have {} fixed bytes in a row; say more of the line",
+                    finder::SHORTEST
                 ));
             }
             groups.extend(regex.capture_names().flatten().map(str::to_owned));
