@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use mix::{Numbers, one};
 use telltale_exporter::logs::matcher::Matcher;
-use telltale_exporter::logs::signature::Signature;
+use telltale_exporter::logs::signature::{Signature, Wording};
 use telltale_exporter::logs::{anchors, catalog, header};
 
 const ROUNDS: usize = 5;
@@ -51,33 +51,27 @@ fn main() {
         "newlines counted (floor)",
         log.len(),
         None,
-        median(|| drop(std::hint::black_box(memchr::memchr_iter(b'\n', &log).count()))),
+        median(|| memchr::memchr_iter(b'\n', &log).count()),
     );
     let ours =
         show("matcher", log.len(), None, median(|| assert_eq!(count(&matcher, &log), found)));
     println!("{:30} {:>8.3} of the floor", "", floor.as_secs_f64() / ours.as_secs_f64());
     let against = |what: &str, bytes: usize, took| {
         let share = bytes as f64 / log.len() as f64;
-        drop(show(what, bytes, Some(took_ratio(took, ours.mul_f64(share))), took));
+        show(what, bytes, Some(took_ratio(took, ours.mul_f64(share))), took);
     };
-    against("matcher, near-misses", misses.len(), median(|| drop(count(&matcher, &misses))));
-    against(
-        "matcher, a dozen anchors a line",
-        hostile.len(),
-        median(|| drop(count(&matcher, &hostile))),
-    );
+    against("matcher, near-misses", misses.len(), median(|| count(&matcher, &misses)));
+    against("matcher, a dozen anchors a line", hostile.len(), median(|| count(&matcher, &hostile)));
 
     let expressions: Vec<_> =
-        signatures.iter().flat_map(|s| s.pattern.0.iter().map(|wording| wording.text())).collect();
+        signatures.iter().flat_map(|s| s.pattern.0.iter().map(Wording::text)).collect();
     let literals: Vec<_> = expressions.iter().flat_map(|text| anchors::of(text).unwrap()).collect();
     let automaton =
         AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(&literals).unwrap();
     against(
         "Aho-Corasick of the anchors",
         log.len(),
-        median(|| {
-            drop(std::hint::black_box(each(&log, |line| u64::from(automaton.is_match(line)))));
-        }),
+        median(|| each(&log, |line| u64::from(automaton.is_match(line)))),
     );
     let some = &log[..SLOW_BYTES.min(log.len())];
     let set = regex::bytes::RegexSetBuilder::new(&expressions)
@@ -88,9 +82,7 @@ fn main() {
     against(
         "RegexSet",
         some.len(),
-        median(|| {
-            drop(std::hint::black_box(each(some, |line| set.matches(line).iter().count() as u64)));
-        }),
+        median(|| each(some, |line| set.matches(line).iter().count() as u64)),
     );
     programs(&log, some, &literals, &expressions, &against);
 }
@@ -211,11 +203,11 @@ fn each(log: &[u8], mut line: impl FnMut(&[u8]) -> u64) -> u64 {
     sum
 }
 
-fn median(mut run: impl FnMut()) -> Duration {
+fn median<T>(mut run: impl FnMut() -> T) -> Duration {
     let mut times: Vec<_> = (0..ROUNDS)
         .map(|_| {
             let started = Instant::now();
-            run();
+            std::hint::black_box(run());
             started.elapsed()
         })
         .collect();

@@ -1,5 +1,7 @@
 //! A log such as a busy host writes, made from a number: the same number, the same log.
 
+use std::fmt::Write as _;
+
 /// Lines of daemons that nobody has to look at; `{}` stands for what differs.
 const USUAL: [&str; 20] = [
     "sshd[{pid}]: Postponed publickey for deploy{n} from 192.0.2.{n} port {pid} ssh2 [preauth]",
@@ -45,15 +47,14 @@ fn usual(numbers: &mut Numbers) -> String {
     let template = one(&USUAL, numbers);
     let mut text = String::new();
     for (nth, piece) in template.split('{').enumerate() {
-        match (nth, piece.split_once('}')) {
-            (1.., Some(("pid", rest))) => {
-                text += &format!("{}{rest}", 1000 + numbers.draw() % 90_000)
-            }
-            (1.., Some(("n", rest))) => text += &format!("{}{rest}", numbers.draw() % 250),
-            (1.., Some(("hex", rest))) => text += &format!("{:010x}{rest}", numbers.draw() >> 24),
-            (0, _) => text += piece,
-            (_, _) => text += &format!("{{{piece}"),
-        }
+        let written = match (nth, piece.split_once('}')) {
+            (1.., Some(("pid", rest))) => write!(text, "{}{rest}", 1000 + numbers.draw() % 90_000),
+            (1.., Some(("n", rest))) => write!(text, "{}{rest}", numbers.draw() % 250),
+            (1.., Some(("hex", rest))) => write!(text, "{:010x}{rest}", numbers.draw() >> 24),
+            (0, _) => write!(text, "{piece}"),
+            (_, _) => write!(text, "{{{piece}"),
+        };
+        written.unwrap();
     }
     text
 }
