@@ -48,10 +48,45 @@ pub struct Source {
     /// The label `source`.
     pub name: String,
     /// Paths of logs, patterns of them, or directories all of whose files are logs.
+    #[serde(default)]
     pub files: Vec<PathBuf>,
-    /// What a line looks like.
+    /// What a line of these files looks like.
     #[serde(default)]
     pub format: Format,
+    /// The kernel's ring, `/dev/kmsg`.
+    #[serde(default)]
+    pub kmsg: bool,
+    /// The journal of systemd-journald.
+    #[serde(default)]
+    pub journal: bool,
+    /// Directories of that journal; none: those of this host's journald.
+    #[serde(default)]
+    pub directories: Vec<PathBuf>,
+}
+
+impl Source {
+    /// What is wrong with it by itself.
+    fn mistake(&self) -> Option<String> {
+        let kinds = [!self.files.is_empty(), self.kmsg, self.journal];
+        if kinds.iter().filter(|is| **is).count() != 1 {
+            return Some("give it either files, or 'kmsg: true', or 'journal: true'".to_owned());
+        }
+        if !self.directories.is_empty() && !self.journal {
+            return Some("directories are for 'journal: true'".to_owned());
+        }
+        if self.files.iter().chain(&self.directories).any(|path| !path.is_absolute()) {
+            return Some("files and directories need absolute paths".to_owned());
+        }
+        let files = self.files.iter().filter_map(|file| file.to_str());
+        let mut errors = files.filter_map(|file| Some((file, glob::Pattern::new(file).err()?)));
+        errors.next().map(|(file, error)| format!("'{file}' is no pattern: {error}"))
+    }
+
+    /// Whether both would count the same messages.
+    fn repeats(&self, other: &Self) -> bool {
+        (self.kmsg && other.kmsg)
+            || (self.journal && other.journal && self.directories == other.directories)
+    }
 }
 
 /// What the lines of a source look like.
@@ -79,13 +114,14 @@ fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Sour
         if source.name.is_empty() || list[..nth].iter().any(|other| other.name == source.name) {
             return refuse("give each source a name of its own");
         }
-        if source.files.is_empty() || source.files.iter().any(|file| !file.is_absolute()) {
-            return refuse("files needs absolute paths");
+        if let Some(mistake) = source.mistake() {
+            return refuse(&mistake);
         }
-        for file in source.files.iter().filter_map(|file| file.to_str()) {
-            if let Err(error) = glob::Pattern::new(file) {
-                return refuse(&format!("'{file}' is no pattern: {error}"));
-            }
+        if let Some(other) = list[..nth].iter().find(|other| other.repeats(source)) {
+            return refuse(&format!(
+                "it is source '{}' again, its lines would count twice",
+                other.name
+            ));
         }
         let before = list[..nth].iter().flat_map(|source| &source.files);
         let (mut seen, files) = (before.collect::<BTreeSet<_>>(), &source.files);
@@ -309,6 +345,22 @@ mod tests {
             ("logs:\n  sources: [{name: a, files: [/a, /a]}]\n", "t.yml:2:", "twice"),
             ("logs:\n  sources: [{name: a, files: ['/a[']}]\n", "t.yml:2:", "no pattern"),
             ("logs:\n  sources: [{name: a, files: [a]}]\n", "t.yml:2:", "absolute"),
+            ("logs:\n  sources: [{name: a}]\n", "t.yml:2:", "either files"),
+            (
+                "logs:\n  sources: [{name: a, files: [/a], kmsg: true}]\n",
+                "t.yml:2:",
+                "either files",
+            ),
+            (
+                "logs:\n  sources: [{name: a, kmsg: true, directories: [/a]}]\n",
+                "t.yml:2:",
+                "directories",
+            ),
+            (
+                "logs:\n  sources: [{name: a, kmsg: true}, {name: b, kmsg: true}]\n",
+                "t.yml:2:",
+                "'a' again",
+            ),
         ] {
             let line = error(yaml);
             assert!(line.starts_with(place), "{yaml:?}: {line}");

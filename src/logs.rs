@@ -7,14 +7,18 @@
 
 pub mod anchors;
 pub mod catalog;
+pub mod choice;
 pub mod content;
 pub mod counts;
 pub mod effects;
 pub mod finder;
 pub mod follower;
 pub mod header;
+pub mod journal;
+pub mod kmsg;
 pub mod lines;
 pub mod matcher;
+pub mod records;
 pub mod rotated;
 pub mod signature;
 pub mod snapshot;
@@ -27,12 +31,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::collector::{Collector, Error, Found};
-use crate::config::{Format, Source};
+use crate::config::Source;
 use crate::metrics::{Desc, Metrics};
 use crate::state::{Loaded, State};
-use counts::{Matched, Published, Values};
-use effects::{Lost, Rotation};
+use choice::Choice;
+use counts::{LEVELS, Matched, Published, Values};
+use effects::{Lost, LostMessages, Rotation};
 use matcher::Matcher;
+use records::{Log, Records};
 use signature::Signature;
 use snapshot::Snapshot;
 use source::Reader;
@@ -63,6 +69,10 @@ const LOST: Desc = Desc::counter(
     "telltale_log_lost_bytes_total",
     "Bytes of log that are part of no line counted, by reason.",
 );
+const LOST_MESSAGES: Desc = Desc::counter(
+    "telltale_log_lost_messages_total",
+    "Messages that were written and are not counted, by reason, where the source numbers them.",
+);
 const STATE_ERRORS: Desc = Desc::counter(
     "telltale_state_write_errors_total",
     "Snapshots of positions and counters that could not be written.",
@@ -74,19 +84,11 @@ const LAST_LINE: Desc =
 const UP: Desc =
     Desc::gauge("telltale_log_source_up", "1 when every file of the source can be read.");
 
-/// The files that rsyslog writes, by distribution; those of a set do not overlap.
-const LAYOUTS: [&[(&str, &str)]; 2] = [
-    &[("syslog", "var/log/syslog"), ("auth", "var/log/auth.log")],
-    &[("messages", "var/log/messages"), ("secure", "var/log/secure"), ("cron", "var/log/cron")],
-];
-
-/// What is followed on a host that has none of these.
-const ONLY_JOURNAL: &str = "no log is followed: this host has none of the files that rsyslog \
-    writes (/var/log/syslog, /var/log/messages), so its logs are probably in the journal alone, which \
-    is not read yet. Install rsyslog, or name files under logs.sources";
-
 /// What is said where the configuration names an empty list.
 const EMPTY_LIST: &str = "no log is followed: logs.sources in the configuration is empty";
+
+/// What is said where it names some.
+const AS_CONFIGURED: &str = "the sources are those of the configuration";
 
 /// The collector.
 pub struct Logs {
@@ -101,8 +103,8 @@ pub struct View {
     sources: Vec<(Source, Arc<Mutex<Published>>)>,
     /// What was counted by sources that are not configured any more.
     retired: Arc<BTreeMap<String, Matched>>,
-    /// What to say where there is no source.
-    pub nothing: &'static str,
+    /// What was chosen to be followed, and why; or why there is nothing.
+    pub choice: String,
 }
 
 impl View {
@@ -139,19 +141,6 @@ impl View {
     }
 }
 
-/// The sources of this host where the configuration names none: one distribution's set of files.
-fn choose(rootfs: &Path) -> Vec<Source> {
-    let exists = |path: &str| rootfs.join(path).exists();
-    let layout = LAYOUTS.iter().find(|layout| exists(layout[0].1));
-    let source = |&(name, path): &(&str, &str)| Source {
-        name: name.to_owned(),
-        files: vec![rootfs.join(path)],
-        format: Format::Syslog,
-    };
-    let files = layout.copied().unwrap_or_default().iter();
-    files.filter(|(_, path)| exists(path)).map(source).collect()
-}
-
 /// The start waits so long for a source to find its files; their filesystem may hang.
 const READY_BOUND: Duration = Duration::from_secs(5);
 
@@ -172,11 +161,15 @@ impl Logs {
     pub fn start(
         signatures: Vec<Signature>,
         configured: Option<Vec<Source>>,
-        rootfs: &Path,
+        (rootfs, procfs): (&Path, &Path),
         (state, loaded): (State, Loaded),
     ) -> std::io::Result<Self> {
-        let nothing = if configured.is_some() { EMPTY_LIST } else { ONLY_JOURNAL };
-        let sources = configured.unwrap_or_else(|| choose(rootfs));
+        let Choice { sources, why } = match configured {
+            Some(sources) if sources.is_empty() => Choice { sources, why: EMPTY_LIST.to_owned() },
+            Some(sources) => Choice { sources, why: AS_CONFIGURED.to_owned() },
+            None => choice::choose(rootfs),
+        };
+        tracing::info!(why, "log sources");
         let mut snapshot = restored(loaded);
         let values = Arc::new(Values::default());
         let starts: Vec<_> =
@@ -198,6 +191,7 @@ impl Logs {
         for (source, start) in sources.into_iter().zip(starts) {
             let published = Arc::new(Mutex::new(start.published));
             tracing::info!(source = source.name, files = ?source.files, "following");
+            let log = log_of(&source, rootfs, procfs);
             let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
             let parts =
                 (source.clone(), Arc::clone(&published), Arc::clone(&matcher), Arc::clone(&values));
@@ -207,22 +201,39 @@ impl Logs {
                 .stack_size(512 * 1024)
                 .spawn(move || {
                     let (source, published, matcher, values) = parts;
-                    let reader =
-                        Reader::new(source, start.known, published, matcher, values, descriptors);
-                    // Nobody waits any more for a filesystem that hung.
-                    let _ = ready.send(());
-                    reader.run();
+                    if let Some(log) = log {
+                        let records = Records::new(log, published, matcher, values);
+                        // Nobody waits any more for a filesystem that hung.
+                        let _ = ready.send(());
+                        records.run();
+                    } else {
+                        let known = start.known;
+                        let reader =
+                            Reader::new(source, known, published, matcher, values, descriptors);
+                        let _ = ready.send(());
+                        reader.run();
+                    }
                 })?;
             // So that what is written from now on counts, and the first scrape shows where it stands.
             let _ = found.recv_timeout(READY_BOUND);
             started.push((source, published));
         }
-        let view = View { matcher, sources: started, retired: Arc::new(retired), nothing };
+        let view = View { matcher, sources: started, retired: Arc::new(retired), choice: why };
         let mut logs = Self { view, state };
         // So that a run that ends before its first scrape has a beginning.
         logs.view.save(&logs.view.sources(), &mut logs.state);
         Ok(logs)
     }
+}
+
+/// What a source of numbered messages is read from.
+fn log_of(source: &Source, rootfs: &Path, procfs: &Path) -> Option<Log> {
+    if source.kmsg {
+        return Some(Log::Kmsg(choice::ring(rootfs), procfs.to_owned()));
+    }
+    let own = !source.directories.is_empty();
+    let directories = || if own { source.directories.clone() } else { choice::journals(rootfs) };
+    source.journal.then(|| Log::Journal(directories()))
 }
 
 /// What of the last run's snapshot may be taken up.
@@ -256,7 +267,7 @@ impl Collector for Logs {
     fn collect(&mut self, found: &mut Found) -> Result<(), Error> {
         let published = self.view.sources();
         if published.is_empty() {
-            found.warnings.push(self.view.nothing.to_owned());
+            found.warnings.push(self.view.choice.clone());
         }
         self.view.save(&published, &mut self.state);
         found.warnings.extend(self.state.warnings());
@@ -279,6 +290,7 @@ const MAX_NAMED: usize = 5;
 fn warnings(name: &str, source: &Published) -> Vec<String> {
     let mut warnings: Vec<_> =
         source.notes.iter().map(|note| format!("source {name}: {note}")).collect();
+    warnings.extend(source.error.iter().map(|error| format!("source {name}: {error}")));
     let failing = source.files.iter().filter_map(|(path, file)| Some((path, file.error.as_ref()?)));
     let failing: Vec<_> = failing.collect();
     warnings
@@ -304,7 +316,16 @@ fn export_source(name: &str, source: &Published, metrics: &mut Metrics) {
     let counts = &source.counts;
     metrics.add(&LINES, &labels, counts.lines as f64);
     metrics.add(&BYTES, &labels, counts.bytes as f64);
-    metrics.add(&UNMATCHED, &labels, counts.unmatched as f64);
+    export_unmatched(name, source, metrics);
+    if source.place.is_some() {
+        for (why, reason) in LostMessages::ALL {
+            let labels = [("source", name), ("reason", reason)];
+            metrics.add(&LOST_MESSAGES, &labels, counts.sums.lost_messages(why) as f64);
+        }
+        metrics.add(&UP, &labels, if source.error.is_none() { 1.0 } else { 0.0 });
+        export_last_line(name, source, metrics);
+        return;
+    }
     for (how, method) in Rotation::ALL {
         let labels = [("source", name), ("method", method)];
         metrics.add(&ROTATIONS, &labels, counts.sums.rotations(how) as f64);
@@ -320,8 +341,27 @@ fn export_source(name: &str, source: &Published, metrics: &mut Metrics) {
         let lag: u64 = generations.map(follower::Kept::lag).sum();
         metrics.add(&LAG, &labels, lag as f64);
     }
-    if let Some(last) = counts.last_line {
-        metrics.add(&LAST_LINE, &labels, seconds(last));
+    export_last_line(name, source, metrics);
+}
+
+fn export_last_line(name: &str, source: &Published, metrics: &mut Metrics) {
+    if let Some(last) = source.counts.last_line {
+        metrics.add(&LAST_LINE, &[("source", name)], seconds(last));
+    }
+}
+
+/// By level where the source has levels: files have none.
+fn export_unmatched(name: &str, source: &Published, metrics: &mut Metrics) {
+    let unmatched = &source.counts.unmatched;
+    if source.place.is_none() {
+        metrics.add(&UNMATCHED, &[("source", name)], source.counts.unmatched() as f64);
+        return;
+    }
+    for (level, count) in LEVELS.iter().zip(unmatched) {
+        metrics.add(&UNMATCHED, &[("source", name), ("level", level)], *count as f64);
+    }
+    if unmatched[LEVELS.len()] > 0 {
+        metrics.add(&UNMATCHED, &[("source", name)], unmatched[LEVELS.len()] as f64);
     }
 }
 

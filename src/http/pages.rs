@@ -11,7 +11,7 @@ use crate::audit;
 use crate::collector::Shown;
 use crate::exporter::Exporter;
 use crate::logs;
-use crate::logs::effects::{Lost, Rotation};
+use crate::logs::effects::{Lost, LostMessages, Rotation};
 use crate::logs::signature::Verdict;
 use crate::users::limits::Limit;
 use crate::users::report::{Report, Row};
@@ -71,12 +71,15 @@ pub fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
     if let Some(logs) = &exporter.logs {
         tables.extend(log_tables(logs));
     }
-    let notes = shown
+    let mut notes: Vec<_> = shown
         .iter()
         .flat_map(|collector| {
             collector.warnings().iter().map(|text| format!("{}: {text}", collector.name))
         })
         .collect();
+    if let Some(logs) = exporter.logs.as_ref().filter(|logs| !logs.sources().is_empty()) {
+        notes.push(format!("logs: {}", logs.choice));
+    }
     Page {
         title: format!("telltale_exporter on {host}"),
         subtitle: format!("version {VERSION}, up {}", duration(up)),
@@ -174,10 +177,17 @@ fn audit(view: &audit::View) -> Table {
 fn log_tables(view: &logs::View) -> [Table; 2] {
     let published = view.sources();
     let sources = published.iter().map(|(configured, source)| {
-        let files = configured.files.iter().map(|path| path.display().to_string());
-        let errors: Vec<_> = source.files.values().filter_map(|file| file.error.clone()).collect();
+        let files: Vec<_> = match (configured.kmsg, configured.journal) {
+            (true, _) => vec!["/dev/kmsg".to_owned()],
+            (_, true) => vec!["the journal".to_owned()],
+            _ => configured.files.iter().map(|path| path.display().to_string()).collect(),
+        };
+        let of_files = source.files.values().filter_map(|file| file.error.clone());
+        let errors: Vec<_> = source.error.clone().into_iter().chain(of_files).collect();
         let (mark, state) = match &errors[..] {
-            [] if source.files.is_empty() => (Mark::Watch, "no file matches".to_owned()),
+            [] if source.files.is_empty() && source.place.is_none() => {
+                (Mark::Watch, "no file matches".to_owned())
+            }
             [] => (Mark::Plain, "ok".to_owned()),
             [one] => (Mark::Act, one.clone()),
             [one, ..] => (Mark::Act, format!("{one}, and {} more", errors.len() - 1)),
@@ -185,8 +195,17 @@ fn log_tables(view: &logs::View) -> [Table; 2] {
         let counts = &source.counts;
         let rotations: u64 = Rotation::ALL.iter().map(|(how, _)| counts.sums.rotations(*how)).sum();
         let lost: u64 = Lost::ALL.iter().map(|(why, _)| counts.sums.lost(*why)).sum();
-        let numbers = [source.files.len() as u64, counts.lines, counts.unmatched, rotations, lost];
-        let mut cells = vec![configured.name.clone(), files.collect::<Vec<_>>().join(" "), state];
+        let messages = LostMessages::ALL.iter().map(|(why, _)| counts.sums.lost_messages(*why));
+        let messages: u64 = messages.sum();
+        let numbers = [
+            source.files.len() as u64,
+            counts.lines,
+            counts.unmatched(),
+            rotations,
+            lost,
+            messages,
+        ];
+        let mut cells = vec![configured.name.clone(), files.join(" "), state];
         cells.extend(numbers.iter().map(ToString::to_string));
         Line { mark, cells }
     });
@@ -201,9 +220,10 @@ fn log_tables(view: &logs::View) -> [Table; 2] {
             "unknown",
             "rotations",
             "bytes lost",
+            "messages lost",
         ],
         rows: sources.collect(),
-        empty: view.nothing,
+        empty: "none; the notes say why",
     };
     let mut matched: Vec<_> = view
         .signatures(&published)

@@ -8,9 +8,9 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::effects::Sums;
-use super::follower;
 use super::header::{self, Line};
 use super::matcher::Matcher;
+use super::{follower, journal, kmsg};
 use crate::metrics::{OTHER, label_text};
 
 /// Values of one capture that make series; the rest is summed up. First come, first served, for good:
@@ -43,6 +43,13 @@ impl Values {
     }
 }
 
+/// Levels of severity by their number, in the names of syslog(3).
+pub const LEVELS: [&str; 8] =
+    ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+
+/// A count for each level, and last for lines that have none.
+pub type ByLevel = [u64; LEVELS.len() + 1];
+
 /// Counts of a source since start.
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
@@ -50,8 +57,8 @@ pub struct Counts {
     pub lines: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// Lines that no signature matched.
-    pub unmatched: u64,
+    /// Lines that no signature matched, by level.
+    pub unmatched: ByLevel,
     /// Rotations, and bytes that no line was made of.
     pub sums: Sums,
     /// When the last line was read.
@@ -76,10 +83,23 @@ pub struct Matched {
 pub struct Published {
     /// By path.
     pub files: BTreeMap<PathBuf, File>,
+    /// How far the kernel's log or the journal is read.
+    pub place: Option<Place>,
+    /// Why the source as a whole cannot be read.
+    pub error: Option<String>,
     /// The counts.
     pub counts: Counts,
     /// What is to be known about the source.
     pub notes: Vec<String>,
+}
+
+/// How far a log is read whose messages are numbered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// The kernel's.
+    Kmsg(kmsg::Position),
+    /// journald's.
+    Journal(journal::Position),
 }
 
 /// A log of a source.
@@ -112,7 +132,7 @@ impl Counter<'_> {
     /// Counts a line; `last message repeated 3 times` is three of the line before.
     pub fn count(&self, bytes: &[u8], previous: &mut Vec<u8>, counts: &mut Counts) {
         if !self.matcher.concerns(bytes) {
-            counts.pass(self.now);
+            counts.pass(self.now, None);
             previous.clear();
             return;
         }
@@ -121,22 +141,38 @@ impl Counter<'_> {
             && !previous.is_empty()
         {
             let line = Line { times, ..(self.parse)(previous) };
-            counts.add(&line, self.matcher, self.values, self.now);
+            counts.add(&line, self.matcher, self.values, self.now, None);
             return;
         }
-        let matched = counts.add(&line, self.matcher, self.values, self.now);
+        let matched = counts.add(&line, self.matcher, self.values, self.now, None);
         previous.clear();
         if matched && bytes.len() <= MAX_PREVIOUS {
             previous.extend_from_slice(bytes);
         }
     }
+
+    /// Counts a message that came taken apart, with its level.
+    pub fn count_message(&self, line: &Line<'_>, level: Option<u8>, counts: &mut Counts) {
+        counts.bytes += line.message.len() as u64;
+        if self.matcher.concerns(line.message) {
+            counts.add(line, self.matcher, self.values, self.now, level);
+        } else {
+            counts.pass(self.now, level);
+        }
+    }
 }
 
 impl Counts {
+    /// Lines that no signature matched, of all levels.
+    pub fn unmatched(&self) -> u64 {
+        self.unmatched.iter().sum()
+    }
+
     /// Counts a line that nothing matches.
-    fn pass(&mut self, now: SystemTime) {
+    fn pass(&mut self, now: SystemTime, level: Option<u8>) {
         self.lines += 1;
-        self.unmatched += 1;
+        let level = level.map_or(LEVELS.len(), |level| usize::from(level & 7));
+        self.unmatched[level] += 1;
         self.last_line = Some(now);
     }
 
@@ -147,10 +183,11 @@ impl Counts {
         matcher: &Matcher,
         values: &Values,
         now: SystemTime,
+        level: Option<u8>,
     ) -> bool {
         let matches = matcher.matches(line);
         if matches.is_empty() {
-            self.pass(now);
+            self.pass(now, level);
             return false;
         }
         self.lines += 1;
@@ -204,13 +241,19 @@ mod tests {
         for round in 0..3 {
             for who in 0..30 {
                 let line = format!("from host{who}");
-                counts.add(&header::parse(line.as_bytes()), &matcher, &values, SystemTime::now());
+                counts.add(
+                    &header::parse(line.as_bytes()),
+                    &matcher,
+                    &values,
+                    SystemTime::now(),
+                    None,
+                );
             }
             let who = &counts.signatures[&0].captures["who"];
             assert_eq!(who.len(), MAX_VALUES + 1);
             assert_eq!((who["host0"], who[OTHER]), (round + 1, (round + 1) * 10));
         }
-        counts.add(&header::parse(b"nothing"), &matcher, &values, SystemTime::now());
-        assert_eq!((counts.lines, counts.unmatched, counts.signatures[&0].count), (91, 1, 90));
+        counts.add(&header::parse(b"nothing"), &matcher, &values, SystemTime::now(), None);
+        assert_eq!((counts.lines, counts.unmatched(), counts.signatures[&0].count), (91, 1, 90));
     }
 }

@@ -28,6 +28,26 @@ pub enum Lost {
     Gone,
 }
 
+/// Why messages that were written are not counted, where a source numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LostMessages {
+    /// The kernel's ring was written over before they were read.
+    Overwritten,
+    /// They cannot be taken apart.
+    Damaged,
+    /// Missing in the journal: deleted before they were read, damaged, or in a file that cannot be read.
+    Missing,
+}
+
+impl LostMessages {
+    /// Every reason, with its label.
+    pub const ALL: [(Self, &'static str); 3] = [
+        (Self::Overwritten, "overwritten"),
+        (Self::Damaged, "damaged"),
+        (Self::Missing, "missing"),
+    ];
+}
+
 impl Rotation {
     /// Every kind, with its label.
     pub const ALL: [(Self, &'static str); 4] = [
@@ -53,6 +73,7 @@ impl Lost {
 pub struct Sums {
     rotations: [u64; 4],
     lost: [u64; 4],
+    messages: [u64; 3],
 }
 
 impl Sums {
@@ -66,12 +87,25 @@ impl Sums {
         self.lost[why as usize]
     }
 
+    /// How many messages.
+    pub fn lost_messages(&self, why: LostMessages) -> u64 {
+        self.messages[why as usize]
+    }
+
+    /// So many messages are not counted.
+    pub fn lose_messages(&mut self, why: LostMessages, messages: u64) {
+        self.messages[why as usize] += messages;
+    }
+
     /// Adds others.
     pub fn add(&mut self, other: &Self) {
         for (mine, others) in self.rotations.iter_mut().zip(other.rotations) {
             *mine += others;
         }
         for (mine, others) in self.lost.iter_mut().zip(other.lost) {
+            *mine += others;
+        }
+        for (mine, others) in self.messages.iter_mut().zip(other.messages) {
             *mine += others;
         }
     }

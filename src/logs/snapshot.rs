@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::counts::{self, Counts, Matched, Published, Values};
+use super::counts::{self, ByLevel, Counts, Matched, Place, Published, Values};
 use super::effects::Sums;
 use super::follower;
 use super::signature::Signature;
@@ -34,7 +34,8 @@ struct Source {
     files: Vec<File>,
     lines: u64,
     bytes: u64,
-    unmatched: u64,
+    unmatched: ByLevel,
+    place: Option<Place>,
     sums: Sums,
     last_line: Option<SystemTime>,
     /// By id.
@@ -79,6 +80,7 @@ impl Snapshot {
                 lines: counts.lines,
                 bytes: counts.bytes,
                 unmatched: counts.unmatched,
+                place: published.place.clone(),
                 sums: counts.sums,
                 last_line: counts.last_line,
                 signatures: counts
@@ -113,7 +115,8 @@ impl Snapshot {
     pub fn without_values(mut self) -> Self {
         self.retired.clear();
         for source in self.sources.values_mut() {
-            (source.lines, source.bytes, source.unmatched) = (0, 0, 0);
+            (source.lines, source.bytes) = (0, 0);
+            source.unmatched = ByLevel::default();
             source.sums = Sums::default();
             source.signatures.clear();
         }
@@ -144,7 +147,11 @@ impl Snapshot {
             covers(configured, &path).then_some((path, shown))
         };
         let files = source.files.into_iter().filter_map(file).collect();
-        Start { published: Published { files, counts, notes: Vec::new() }, known }
+        let place = source.place.filter(|place| match place {
+            Place::Kmsg(_) => configured.kmsg,
+            Place::Journal(_) => configured.journal,
+        });
+        Start { published: Published { files, place, counts, ..Published::default() }, known }
     }
 
     /// After every source has taken its own: what the others have counted.
@@ -179,7 +186,8 @@ pub fn claim<'a>(values: &Values, signatures: impl Iterator<Item = (usize, &'a M
 }
 
 fn patterns(source: &config::Source) -> Vec<Vec<u8>> {
-    source.files.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect()
+    let paths = source.files.iter().chain(&source.directories);
+    paths.map(|path| path.as_os_str().as_bytes().to_vec()).collect()
 }
 
 /// Whether a path is still one of the source's.

@@ -144,12 +144,11 @@ fn logs_are_logfmt_or_json() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    let mut log = std::io::BufReader::new(child.stderr.take().unwrap());
-    std::io::BufRead::read_line(&mut log, &mut line).unwrap();
+    let log = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut lines = std::io::BufRead::lines(log)
+        .map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    let line = lines.find(|line| line["message"] == "listening").unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(line["message"], "listening");
     assert!(line["address"].as_str().unwrap().starts_with("127.0.0.1:"));
 }

@@ -25,7 +25,15 @@ pub fn golden() -> String {
 fn reference_scrape() -> String {
     let host = Host::reference();
     let config = host.path("telltale.yml");
-    std::fs::write(&config, "audit: {expected_keys: [telltale_kill]}\n").unwrap();
+    let logs = host.path("root/var/log");
+    let logs = logs.display();
+    // The journal is none that can be read: its series are there all the same.
+    let text = format!(
+        "audit: {{expected_keys: [telltale_kill]}}\nlogs:\n  sources:\n    \
+         - {{name: syslog, files: [{logs}/syslog]}}\n    - {{name: auth, files: [{logs}/auth.log]}}\n    \
+         - {{name: journal, journal: true, directories: [{logs}/journal]}}\n"
+    );
+    std::fs::write(&config, text).unwrap();
     let config = format!("--config.file={}", config.display());
     let flags = host.flags();
     let mut flags: Vec<&str> = flags.iter().map(String::as_str).collect();

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod daemon;
 pub mod exporter;
+pub mod journald;
 pub mod load;
 pub mod text;
 

@@ -1,0 +1,135 @@
+//! Which sources a host has where the configuration names none: so chosen that each event is counted once.
+//!
+//! The same line may stand in the journal, in a file that rsyslog writes and in the kernel's ring. So it
+//! is one of them: the journal, which has everything; else the files of one distribution's set, which do
+//! not overlap; else the kernel's ring.
+
+use std::path::{Path, PathBuf};
+
+use super::journal;
+use crate::config::{Format, Source};
+
+/// The files that rsyslog writes, by distribution; those of a set do not overlap, and have the kernel's
+/// lines too.
+const LAYOUTS: [&[(&str, &str)]; 2] = [
+    &[("syslog", "var/log/syslog"), ("auth", "var/log/auth.log")],
+    &[("messages", "var/log/messages"), ("secure", "var/log/secure"), ("cron", "var/log/cron")],
+];
+
+/// The sources, and why these.
+#[derive(Debug)]
+pub struct Choice {
+    /// What is followed.
+    pub sources: Vec<Source>,
+    /// What was chosen and why, in a sentence.
+    pub why: String,
+}
+
+/// Where a host's journals are: in memory until `/var` is there, and on disk if they are to stay.
+pub fn journals(rootfs: &Path) -> Vec<PathBuf> {
+    let id = std::fs::read_to_string(rootfs.join("etc/machine-id")).unwrap_or_default();
+    let id = id.trim();
+    // As systemd writes it; nothing that leads elsewhere.
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Vec::new();
+    }
+    ["var/log/journal", "run/log/journal"].map(|place| rootfs.join(place).join(id)).to_vec()
+}
+
+/// The kernel's ring.
+pub fn ring(rootfs: &Path) -> PathBuf {
+    rootfs.join("dev/kmsg")
+}
+
+/// Chooses.
+pub fn choose(rootfs: &Path) -> Choice {
+    let exists = |path: &str| rootfs.join(path).exists();
+    let source = |name: &str| Source {
+        name: name.to_owned(),
+        files: Vec::new(),
+        format: Format::Syslog,
+        kmsg: false,
+        journal: false,
+        directories: Vec::new(),
+    };
+    let journald = exists("run/systemd/journal/socket");
+    if journald && is_readable(rootfs) {
+        let why = "the journal is read, which has what syslog and the kernel write as well";
+        let sources = vec![Source { journal: true, ..source("journal") }];
+        return Choice { sources, why: why.to_owned() };
+    }
+    let no_journal = if journald {
+        "the journal cannot be read (add the exporter to the group systemd-journal to have it)"
+    } else {
+        "journald does not run here"
+    };
+    if let Some(layout) = LAYOUTS.iter().find(|layout| exists(layout[0].1)) {
+        let file = |&(name, path): &(&str, &str)| Source {
+            files: vec![rootfs.join(path)],
+            ..source(name)
+        };
+        let sources: Vec<_> = layout.iter().filter(|(_, path)| exists(path)).map(file).collect();
+        let why =
+            format!("{no_journal}, so the files of syslog are followed, which have the kernel too");
+        return Choice { sources, why };
+    }
+    if std::fs::File::open(ring(rootfs)).is_ok() {
+        let why =
+            format!("{no_journal} and there is no file of syslog, so the kernel's ring is read");
+        return Choice { sources: vec![Source { kmsg: true, ..source("kernel") }], why };
+    }
+    let why = format!(
+        "no log is followed: {no_journal}, there is no file that rsyslog writes (/var/log/syslog, \
+         /var/log/messages), and /dev/kmsg cannot be read. Name files under logs.sources, or add the \
+         exporter to the group that may read them"
+    );
+    Choice { sources: Vec::new(), why }
+}
+
+/// Whether there is a journal of the host that we may read.
+fn is_readable(rootfs: &Path) -> bool {
+    let mut reader = journal::Reader::new(journals(rootfs), None, false);
+    reader.read(0, std::time::Instant::now(), |_| {});
+    reader.has_files() && reader.unreadable().next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names of what is chosen for a host with these files.
+    fn chosen(files: &[&str]) -> (Vec<String>, String) {
+        let root = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = root.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let choice = choose(root.path());
+        (choice.sources.into_iter().map(|source| source.name).collect(), choice.why)
+    }
+
+    #[test]
+    fn files_of_one_distribution_that_do_not_overlap() {
+        let debian = ["var/log/syslog", "var/log/auth.log", "var/log/kern.log", "var/log/messages"];
+        assert_eq!(chosen(&debian).0, ["syslog", "auth"]);
+        let red_hat = ["var/log/messages", "var/log/secure", "var/log/cron", "var/log/maillog"];
+        assert_eq!(chosen(&red_hat).0, ["messages", "secure", "cron"]);
+        assert_eq!(chosen(&["var/log/messages"]).0, ["messages"]);
+    }
+
+    #[test]
+    fn the_ring_where_nothing_else_has_the_kernel_and_what_to_do_where_nothing_is() {
+        assert_eq!(chosen(&["dev/kmsg"]).0, ["kernel"]);
+        let (sources, why) = chosen(&["etc/passwd"]);
+        assert!(sources.is_empty() && why.contains("logs.sources"), "{why}");
+    }
+
+    #[test]
+    fn a_journald_whose_journal_cannot_be_read_is_told() {
+        let files = ["run/systemd/journal/socket", "var/log/syslog"];
+        let (sources, why) = chosen(&files);
+        assert_eq!(sources, ["syslog"]);
+        assert!(why.contains("systemd-journal"), "{why}");
+    }
+}

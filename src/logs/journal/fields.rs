@@ -1,0 +1,135 @@
+//! What is kept of an entry.
+
+/// A longer value is cut.
+pub const MAX_VALUE: usize = 64 * 1024;
+/// Bytes within which the name of every field that is kept ends.
+pub const NAME: usize = 20;
+
+/// An entry of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// When journald took it in, in microseconds since 1970.
+    pub realtime_usec: u64,
+    /// Its number among those of its journald.
+    pub seqnum: u64,
+    /// The boot it is of.
+    pub boot_id: u128,
+    /// Who wrote it: `SYSLOG_IDENTIFIER`, or else `_COMM`.
+    pub identifier: Option<&'a [u8]>,
+    /// `_PID`, or else `SYSLOG_PID`.
+    pub pid: Option<u32>,
+    /// 0 (emergency) to 7 (debug).
+    pub priority: Option<u8>,
+    /// How journald got it: `kernel`, `syslog`, `journal`, `stdout`, `audit`, `driver`.
+    pub transport: &'a [u8],
+    /// The host it is of.
+    pub hostname: &'a [u8],
+    /// The text, at most 64 KiB of it; it may have several lines and any bytes.
+    pub message: &'a [u8],
+}
+
+/// A field that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// `MESSAGE`
+    Message,
+    /// `SYSLOG_IDENTIFIER`
+    Identifier,
+    /// `_COMM`
+    Comm,
+    /// `_PID`
+    Pid,
+    /// `SYSLOG_PID`
+    SyslogPid,
+    /// `PRIORITY`
+    Priority,
+    /// `_TRANSPORT`
+    Transport,
+    /// `_HOSTNAME`
+    Hostname,
+}
+
+const FIELDS: [(&[u8], Field); 8] = [
+    (b"MESSAGE=", Field::Message),
+    (b"SYSLOG_IDENTIFIER=", Field::Identifier),
+    (b"_COMM=", Field::Comm),
+    (b"_PID=", Field::Pid),
+    (b"SYSLOG_PID=", Field::SyslogPid),
+    (b"PRIORITY=", Field::Priority),
+    (b"_TRANSPORT=", Field::Transport),
+    (b"_HOSTNAME=", Field::Hostname),
+];
+
+/// Which field this is, and its value, if it is kept.
+pub fn field(payload: &[u8]) -> Option<(Field, &[u8])> {
+    FIELDS.iter().find_map(|(name, field)| Some((*field, payload.strip_prefix(*name)?)))
+}
+
+/// The fields of one entry.
+#[derive(Debug, Default)]
+pub struct Fields {
+    /// By field, and whether the entry has it.
+    values: [(bool, Vec<u8>); FIELDS.len()],
+}
+
+impl Fields {
+    /// For the next entry.
+    pub fn clear(&mut self) {
+        for (there, value) in &mut self.values {
+            *there = false;
+            value.clear();
+        }
+    }
+
+    /// Keeps a value; of several with one name, the first.
+    pub fn put(&mut self, field: Field, value: &[u8]) {
+        let (there, kept) = &mut self.values[field as usize];
+        if !*there {
+            *there = true;
+            kept.extend_from_slice(&value[..value.len().min(MAX_VALUE)]);
+        }
+    }
+
+    /// Whether the message is there.
+    pub fn has_message(&self) -> bool {
+        self.get(Field::Message).is_some()
+    }
+
+    fn get(&self, field: Field) -> Option<&[u8]> {
+        let (there, value) = &self.values[field as usize];
+        there.then_some(value)
+    }
+
+    fn number<N: std::str::FromStr>(&self, field: Field) -> Option<N> {
+        std::str::from_utf8(self.get(field)?).ok()?.parse().ok()
+    }
+
+    /// The entry with these fields.
+    pub fn entry(&self, head: &super::format::EntryHead) -> Entry<'_> {
+        Entry {
+            realtime_usec: head.realtime,
+            seqnum: head.seqnum,
+            boot_id: head.boot,
+            identifier: self.get(Field::Identifier).or_else(|| self.get(Field::Comm)),
+            pid: self.number(Field::Pid).or_else(|| self.number(Field::SyslogPid)),
+            priority: self.number(Field::Priority),
+            transport: self.get(Field::Transport).unwrap_or_default(),
+            hostname: self.get(Field::Hostname).unwrap_or_default(),
+            message: self.get(Field::Message).unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_whole_and_short_enough() {
+        assert!(FIELDS.iter().all(|(name, _)| name.len() <= NAME));
+        assert!(FIELDS.iter().enumerate().all(|(at, (_, field))| *field as usize == at));
+        assert_eq!(field(b"MESSAGE=a=b"), Some((Field::Message, &b"a=b"[..])));
+        assert_eq!(field(b"MESSAGE_ID=x"), None);
+        assert_eq!(field(b"MESSAGE"), None);
+    }
+}

@@ -1,0 +1,192 @@
+//! The thread of a source whose messages are numbered by who wrote them: the kernel's ring, the journal.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::counts::{Counter, Counts, Place, Published, Values};
+use super::effects::LostMessages;
+use super::header::{self, Line};
+use super::matcher::Matcher;
+use super::{journal, kmsg};
+
+/// The journal is looked at this often, which costs microseconds; the kernel's ring wakes us.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Bytes of the journal that are read at one time, so that what is published never lies far behind.
+const CHUNK: usize = 128 * 1024;
+
+/// What cannot be read is tried again after this, and then ever more seldom, up to a minute.
+const RETRY: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Where the messages come from.
+pub enum Log {
+    /// The kernel's ring: the device, and procfs for the number of the boot.
+    Kmsg(PathBuf, PathBuf),
+    /// The directories of a journald.
+    Journal(Vec<PathBuf>),
+}
+
+/// A source's thread.
+pub struct Records {
+    log: Open,
+    published: Arc<Mutex<Published>>,
+    matcher: Arc<Matcher>,
+    values: Arc<Values>,
+}
+
+enum Open {
+    Kmsg { device: PathBuf, procfs: PathBuf, reader: Option<kmsg::Reader> },
+    Journal(Box<journal::Reader>),
+}
+
+impl Records {
+    /// Takes up where the last run has left it, or begins with what is written from now on.
+    pub fn new(
+        log: Log,
+        published: Arc<Mutex<Published>>,
+        matcher: Arc<Matcher>,
+        values: Arc<Values>,
+    ) -> Self {
+        let place = published.lock().unwrap_or_else(PoisonError::into_inner).place.clone();
+        let log = match log {
+            Log::Kmsg(device, procfs) => Open::Kmsg { device, procfs, reader: None },
+            Log::Journal(directories) => {
+                let position = match place {
+                    Some(Place::Journal(position)) => Some(position),
+                    _ => None,
+                };
+                Open::Journal(Box::new(journal::Reader::new(directories, position, false)))
+            }
+        };
+        let mut records = Self { log, published, matcher, values };
+        // What was there before is passed over, or what came meanwhile begun with.
+        while matches!(records.turn(), Ok(true)) && !records.has_place() {}
+        records
+    }
+
+    fn has_place(&self) -> bool {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner).place.is_some()
+    }
+
+    /// Follows for ever.
+    pub fn run(mut self) {
+        let mut retry = RETRY;
+        loop {
+            match self.turn() {
+                Ok(true) => {}
+                Ok(false) => {
+                    retry = RETRY;
+                    self.wait();
+                }
+                Err(_) => {
+                    std::thread::sleep(retry);
+                    retry = (retry * 2).min(RETRY_MAX);
+                }
+            }
+        }
+    }
+
+    /// Until there may be more.
+    fn wait(&self) {
+        match &self.log {
+            Open::Kmsg { reader: Some(reader), .. } if reader.wait(LOOK).is_ok() => {}
+            _ => std::thread::sleep(LOOK),
+        }
+    }
+
+    /// Reads and counts what is there, up to a bound, and publishes; whether there is more.
+    fn turn(&mut self) -> io::Result<bool> {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let Published { counts, place, error, notes, .. } = &mut *published;
+        let counter = Counter {
+            matcher: &self.matcher,
+            values: &self.values,
+            parse: header::parse,
+            now: SystemTime::now(),
+        };
+        let result = match &mut self.log {
+            Open::Kmsg { device, procfs, reader } => {
+                let position = match place {
+                    Some(Place::Kmsg(position)) => Some(*position),
+                    _ => None,
+                };
+                let opened = match reader {
+                    Some(reader) => Ok(reader),
+                    None => kmsg::Reader::open(device, procfs, position)
+                        .map(|opened| reader.insert(opened)),
+                };
+                let read = opened.and_then(|reader| kernel(reader, &counter, counts, place));
+                if read.is_err() {
+                    *reader = None;
+                }
+                read
+            }
+            Open::Journal(reader) => {
+                let more = entries(reader, &counter, counts);
+                *place = Some(Place::Journal(reader.position().clone()));
+                let unreadable =
+                    reader.unreadable().map(|(path, why)| format!("{}: {why}", path.display()));
+                *notes = unreadable.take(MAX_NOTES).collect();
+                if reader.has_files() { Ok(more) } else { Err(nothing(notes)) }
+            }
+        };
+        *error = result.as_ref().err().map(ToString::to_string);
+        result
+    }
+}
+
+/// Files that are named one by one.
+const MAX_NOTES: usize = 5;
+
+/// There is no journal that can be read.
+fn nothing(notes: &mut Vec<String>) -> io::Error {
+    let why = if notes.is_empty() {
+        "there is no journal: systemd-journald does not run, or keeps none (Storage=none)"
+    } else {
+        "no file of the journal can be read: add the exporter to the group systemd-journal, or name \
+         files under logs.sources"
+    };
+    let first = notes.first().map_or_else(String::new, |note| format!(" ({note})"));
+    notes.clear();
+    io::Error::new(io::ErrorKind::NotFound, format!("{why}{first}"))
+}
+
+/// Counts what the kernel's ring has.
+fn kernel(
+    reader: &mut kmsg::Reader,
+    counter: &Counter<'_>,
+    counts: &mut Counts,
+    place: &mut Option<Place>,
+) -> io::Result<bool> {
+    let outcome = reader.read(|record| {
+        for line in record.lines() {
+            counter.count_message(&line, Some(record.level), counts);
+        }
+    })?;
+    counts.sums.lose_messages(LostMessages::Overwritten, outcome.lost);
+    counts.sums.lose_messages(LostMessages::Damaged, outcome.damaged);
+    *place = reader.position().map(Place::Kmsg);
+    Ok(outcome.more)
+}
+
+/// Counts what the journal has.
+fn entries(reader: &mut journal::Reader, counter: &Counter<'_>, counts: &mut Counts) -> bool {
+    let outcome = reader.read(CHUNK, Instant::now(), |entry| {
+        // An entry names no host where journald knew none, but it is no line without a header either.
+        let host = if entry.hostname.is_empty() { b"-" } else { entry.hostname };
+        let line = Line {
+            priority: entry.priority,
+            host,
+            program: entry.identifier,
+            pid: entry.pid,
+            message: entry.message,
+            times: 1,
+        };
+        counter.count_message(&line, entry.priority, counts);
+    });
+    counts.sums.lose_messages(LostMessages::Missing, outcome.lost);
+    outcome.more
+}
