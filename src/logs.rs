@@ -10,15 +10,18 @@ pub mod catalog;
 pub mod content;
 pub mod counts;
 pub mod effects;
+pub mod export;
 pub mod finder;
 pub mod follower;
 pub mod header;
+pub mod kmsg;
 pub mod lines;
 pub mod matcher;
 pub mod rotated;
 pub mod signature;
 pub mod snapshot;
 pub mod source;
+pub mod unknown;
 pub mod watch;
 
 use std::collections::BTreeMap;

@@ -37,7 +37,7 @@ pub fn parse(line: &[u8]) -> Line<'_> {
 }
 
 /// `<34>` at the start.
-fn priority(line: &[u8]) -> (Option<u8>, &[u8]) {
+pub(super) fn priority(line: &[u8]) -> (Option<u8>, &[u8]) {
     let parsed = line.strip_prefix(b"<").and_then(|rest| {
         let end = rest.iter().take(4).position(|&byte| byte == b'>')?;
         let priority: u8 = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
@@ -93,7 +93,7 @@ fn word(line: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// `program[pid]: text`; a tag ends with a colon, a bracket or a space.
-fn tag(line: &[u8]) -> (Option<&[u8]>, Option<u32>, &[u8]) {
+pub(super) fn tag(line: &[u8]) -> (Option<&[u8]>, Option<u32>, &[u8]) {
     let ends = |byte: &u8| matches!(byte, b':' | b'[' | b' ');
     let Some(end) = line.iter().position(ends).filter(|&end| end > 0) else {
         return (None, None, line);

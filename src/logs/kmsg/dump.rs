@@ -1,0 +1,197 @@
+//! The kernel's log in files: what was read from `/dev/kmsg`, and what `dmesg` printed.
+
+use memchr::memchr;
+
+use super::fragments::Fragments;
+use super::record::{Record, parse};
+use crate::logs::header;
+
+/// Whether a file that begins so is a copy of `/dev/kmsg`: its first line is a record.
+pub fn is_dump(head: &[u8]) -> bool {
+    parse(head).is_ok()
+}
+
+/// Reads a copy of `/dev/kmsg` line by line.
+#[derive(Debug, Default)]
+pub struct Dump {
+    fragments: Fragments,
+    damaged: u64,
+}
+
+impl Dump {
+    /// Takes a line, without its newline; hands out what has become whole.
+    pub fn take(&mut self, line: &[u8], hand: impl FnMut(&Record<'_>)) {
+        match parse(line) {
+            Ok(record) => self.fragments.take(record, hand),
+            // ` KEY=value` of the record before, or nothing after the last newline.
+            Err(_) if line.is_empty() || line.starts_with(b" ") => {}
+            Err(_) => self.damaged += 1,
+        }
+    }
+
+    /// After the last line; returns how many lines were neither record nor part of one.
+    pub fn end(mut self, hand: impl FnMut(&Record<'_>)) -> u64 {
+        self.fragments.hand_out(hand);
+        self.damaged
+    }
+}
+
+/// A line that `dmesg` printed, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dmesg<'a> {
+    /// Facility times 8 plus severity, with `dmesg --raw`.
+    pub priority: Option<u8>,
+    /// Microseconds since boot.
+    pub micros: u64,
+    /// What it says.
+    pub text: &'a [u8],
+}
+
+/// Takes apart `[    5.123456] text`, perhaps with `<4>` in front, or with the caller's column
+/// (`[    T1]`, `[   C0]`) behind the time. `None` for any other line.
+pub fn dmesg_line(line: &[u8]) -> Option<Dmesg<'_>> {
+    let (priority, rest) = header::priority(line);
+    let (time, rest) = bracketed(rest)?;
+    let micros = micros(time)?;
+    let text = match bracketed(rest) {
+        Some((caller, text)) if is_caller(caller) => text,
+        _ => rest,
+    };
+    // Without a text the space may have gone as well.
+    let text = if text.is_empty() { text } else { text.strip_prefix(b" ")? };
+    Some(Dmesg { priority, micros, text })
+}
+
+/// What is between brackets, less the spaces that align it; and what follows.
+fn bracketed(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let inside = text.strip_prefix(b"[")?;
+    let end = memchr(b']', inside)?;
+    Some((inside[..end].trim_ascii_start(), &inside[end + 1..]))
+}
+
+/// Seconds and a fraction.
+fn micros(time: &[u8]) -> Option<u64> {
+    let (seconds, fraction) = time.split_at(memchr(b'.', time)?);
+    let fraction = &fraction[1..];
+    let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    if !digits(seconds) || !digits(fraction) {
+        return None;
+    }
+    let seconds: u64 = std::str::from_utf8(seconds).ok()?.parse().ok()?;
+    let fraction = (0..6).fold(0, |micros, place| {
+        micros * 10 + fraction.get(place).map_or(0, |digit| u64::from(digit - b'0'))
+    });
+    seconds.checked_mul(1_000_000)?.checked_add(fraction)
+}
+
+/// `T1`, `C0`.
+fn is_caller(text: &[u8]) -> bool {
+    text.split_first().is_some_and(|(kind, number)| {
+        matches!(kind, b'T' | b'C') && !number.is_empty() && number.iter().all(u8::is_ascii_digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(file: &[u8]) -> (Vec<Record<'static>>, u64) {
+        let (mut dump, mut records) = (Dump::default(), Vec::new());
+        let mut hand = |record: &Record<'_>| records.push(record.clone().into_owned());
+        for line in file.split(|&byte| byte == b'\n') {
+            dump.take(line, &mut hand);
+        }
+        let damaged = dump.end(hand);
+        (records, damaged)
+    }
+
+    #[test]
+    fn the_recordings_are_whole() {
+        for (recording, expected) in [
+            (&include_bytes!("../../../tests/recordings/audit_A_no_auditd.kmsg")[..], 15),
+            (include_bytes!("../../../tests/recordings/audit_B_no_auditd_wait0.kmsg"), 21),
+            (include_bytes!("../../../tests/recordings/audit_C_auditd_stopped.kmsg"), 33),
+            (include_bytes!("../../../tests/recordings/audit_D_wait250.kmsg"), 33),
+            (include_bytes!("../../../tests/recordings/oom_segv.kmsg"), 95),
+        ] {
+            assert!(is_dump(&recording[..recording.len().min(512)]));
+            let (records, damaged) = read(recording);
+            assert_eq!((records.len(), damaged), (expected, 0));
+            assert!(records.iter().all(|record| record.facility == 0));
+            assert!(records.windows(2).all(|pair| pair[0].sequence < pair[1].sequence));
+            let times = records.iter().map(|record| record.micros / 1_000_000);
+            assert!(times.into_iter().all(|seconds| (1_200..2_200).contains(&seconds)));
+        }
+    }
+
+    #[test]
+    fn dictionaries_fragments_and_damage() {
+        let (records, damaged) = read(
+            b"6,1,5,-;disk\n SUBSYSTEM=scsi\n DEVICE=b8:0\n6,2,6,c;one \n6,3,7,+;two\nrubbish\n4,4,",
+        );
+        let messages: Vec<_> = records.iter().map(|record| &record.message[..]).collect();
+        assert_eq!((messages, damaged), (vec![&b"disk"[..], b"one two"], 2));
+    }
+
+    #[test]
+    fn other_files_are_no_dumps() {
+        for head in [
+            "",
+            "[    5.123456] text\n",
+            "Nov 20 05:08:30 h kernel: 6,1,5,-;x\n",
+            "a;b\n6,1,5,-;x\n",
+            " SUBSYSTEM=acpi\n",
+            "1,2,3;x\n",
+        ] {
+            assert!(!is_dump(head.as_bytes()), "{head}");
+        }
+    }
+
+    #[test]
+    fn lines_of_dmesg() {
+        for (line, priority, micros, text) in [
+            ("[    5.123456] text", None, 5_123_456, "text"),
+            ("[20328.266240] audit: [x] y", None, 20_328_266_240, "audit: [x] y"),
+            ("<4>[    5.12] text", Some(4), 5_120_000, "text"),
+            ("<30>[    0.000000] systemd[1]: x", Some(30), 0, "systemd[1]: x"),
+            ("[    5.123456][    T1] text", None, 5_123_456, "text"),
+            ("<6>[    5.123456][   C10] text", Some(6), 5_123_456, "text"),
+            ("[    5.123456] [    T1] text", None, 5_123_456, "[    T1] text"),
+            ("[    5.1234567]  two", None, 5_123_456, " two"),
+            ("[    5.123456] ", None, 5_123_456, ""),
+            ("[    5.123456]", None, 5_123_456, ""),
+        ] {
+            let expected = Dmesg { priority, micros, text: text.as_bytes() };
+            assert_eq!(dmesg_line(line.as_bytes()), Some(expected), "{line}");
+        }
+        for line in [
+            "",
+            "text",
+            "[error] text",
+            "[5] text",
+            "[5.] text",
+            "[.5] text",
+            "[ 5.1 ] text",
+            "[-5.1] text",
+            "[5.1]text",
+            "[5.1][x] text",
+            "[Tue Nov 20 05:08:30 2026] text",
+            "[18446744073709551615.0] text",
+        ] {
+            assert_eq!(dmesg_line(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            is_dump(&bytes);
+            read(&bytes);
+            dmesg_line(&bytes);
+            let dmesg = [b"<4>[    5.120000] ", &bytes[..]].concat();
+            let expected = Dmesg { priority: Some(4), micros: 5_120_000, text: &bytes };
+            prop_assert_eq!(dmesg_line(&dmesg), Some(expected));
+        }
+    }
+}
