@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, ValueEnum};
 
+use crate::command::Command;
+
 /// Version and source revision, as `--version` prints them.
 pub const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("TELLTALE_REVISION"), ")");
@@ -16,11 +18,17 @@ pub const VERSION: &str =
     name = "telltale_exporter",
     version = VERSION,
     about = "Prometheus exporter: who is running out of processes on this host, and at which limit.",
-    after_help = "Without flags it serves http://localhost:10121/metrics with every collector on.\n\
-                  Stop it with SIGTERM or SIGINT. Exit codes: 0 fine, 2 bad usage or configuration."
+    after_help = "Without a command it serves; without flags http://localhost:10121/metrics with every collector on.\n\
+                  Stop it with SIGTERM or SIGINT. Exit codes: 0 fine, 1 a command found problems, 2 bad usage or \
+                  configuration.",
+    disable_help_subcommand = true
 )]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Address to listen on; a port alone (:10121) means every address, IPv4 and IPv6. Repeatable
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10121",
           value_parser = listen_addresses)]
@@ -32,7 +40,7 @@ pub struct Args {
     pub telemetry_path: String,
 
     /// Configuration file (YAML); without it the built-in defaults hold
-    #[arg(long = "config.file", value_name = "FILE")]
+    #[arg(long = "config.file", value_name = "FILE", global = true)]
     pub config_file: Option<PathBuf>,
 
     /// Mount point of procfs
@@ -179,9 +187,18 @@ pub enum Stop {
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let message = text.lines().next().unwrap_or("wrong usage").trim_start_matches("error: ");
-    let hint = match error.get(ContextKind::SuggestedArg) {
-        Some(ContextValue::String(flag)) => format!("did you mean {flag}? "),
+    let suggested = error.get(ContextKind::SuggestedArg);
+    let hint = match suggested.or_else(|| error.get(ContextKind::SuggestedSubcommand)) {
+        Some(ContextValue::String(word)) => format!("did you mean {word}? "),
+        Some(ContextValue::Strings(words)) => format!("did you mean {}? ", words.join(" or ")),
         _ => String::new(),
+    };
+    // What is missing stands on lines of its own.
+    let message = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing))) => {
+            format!("{} is missing", missing.join(", "))
+        }
+        _ => message.to_owned(),
     };
     let possible = match (error.kind(), error.get(ContextKind::ValidValue)) {
         (ErrorKind::InvalidValue, Some(ContextValue::Strings(values))) => {
@@ -275,6 +292,8 @@ mod tests {
             let line = usage(words);
             assert!(!line.contains('\n') && line.ends_with("--help"), "{line}");
         }
+        assert!(usage(&["chek"]).contains("did you mean check?"));
+        assert!(usage(&["scan"]).contains("<FILE>... is missing"));
         assert!(usage(&["--log.level=loud"]).contains("debug, info, warn, error"));
     }
 

@@ -243,12 +243,7 @@ impl Config {
     /// The first mistake found.
     pub fn load(args: &Args) -> Result<Self, Error> {
         check_paths(args)?;
-        let mut config = match &args.config_file {
-            Some(path) => {
-                Self::parse(&read_file("--config.file", path)?, &path.display().to_string())?
-            }
-            None => Self::parse(DEFAULT, "built-in configuration")?,
-        };
+        let mut config = Self::read(args)?;
         for (flag, text, pattern) in [
             ("--collector.users.include", &args.users_include, &mut config.users.include),
             ("--collector.users.exclude", &args.users_exclude, &mut config.users.exclude),
@@ -258,6 +253,16 @@ impl Config {
             }
         }
         Ok(config)
+    }
+
+    /// What the file says, or the default, whatever the flags say.
+    pub fn read(args: &Args) -> Result<Self, Error> {
+        match &args.config_file {
+            Some(path) => {
+                Self::parse(&read_file("--config.file", path)?, &path.display().to_string())
+            }
+            None => Self::parse(DEFAULT, "built-in configuration"),
+        }
     }
 
     /// Parses YAML; `name` is what errors call it.

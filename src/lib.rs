@@ -2,6 +2,7 @@
 //!
 //! # The map of the house
 //! * [`args`] is what the command line says, [`config`] what the YAML file says.
+//! * [`command`] is what can be asked without serving: `check`, `signatures`, `scan`.
 //! * [`exporter`] builds the collectors from both and gathers one scrape.
 //! * [`collector`] gives each collector a thread, a clock and a bound; [`metrics`] is the text they
 //!   produce.
@@ -21,6 +22,7 @@
 pub mod args;
 pub mod audit;
 pub mod collector;
+pub mod command;
 pub mod config;
 pub mod exporter;
 pub mod http;

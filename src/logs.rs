@@ -11,6 +11,7 @@ pub mod choice;
 pub mod content;
 pub mod counts;
 pub mod effects;
+pub mod export;
 pub mod finder;
 pub mod follower;
 pub mod header;
@@ -23,6 +24,7 @@ pub mod rotated;
 pub mod signature;
 pub mod snapshot;
 pub mod source;
+pub mod unknown;
 pub mod watch;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! The audit helper's entry first, then arguments, configuration, exporter, serve.
+//! The audit helper's entry first, then arguments, then a command, or configuration, exporter, serve.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -13,12 +13,15 @@ use telltale_exporter::state::State;
 use telltale_exporter::{http, logging};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Nothing to complain about.
+const FINE: u8 = 0;
+
 /// Bad usage or configuration.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(line) => {
             // Nothing can be done about a standard error that is closed.
             let _ = writeln!(std::io::stderr(), "telltale_exporter: {line}");
@@ -27,21 +30,29 @@ fn main() -> ExitCode {
     }
 }
 
-/// Serves until told to stop; an error is one line that says what to do.
-fn run() -> Result<(), String> {
+/// Does what was asked for and says the exit code; an error is one line that says what to do.
+fn run() -> Result<u8, String> {
     if std::env::args_os().nth(1).is_some_and(|word| word == helper::WORD) {
-        return helper::run().map_err(str::to_owned);
+        return helper::run().map(|()| FINE).map_err(str::to_owned);
     }
     let args = match Args::parse_from(std::env::args_os()) {
         Ok(args) => args,
         Err(Stop::Print(text)) => {
             // As when the reader of `--help | head` is gone.
             let _ = write!(std::io::stdout(), "{text}");
-            return Ok(());
+            return Ok(FINE);
         }
         Err(Stop::Usage(line)) => return Err(line),
     };
-    let config = Config::load(&args).map_err(|error| error.to_string())?;
+    if let Some(command) = &args.command {
+        return command.run(&args);
+    }
+    serve(&args).map(|()| FINE)
+}
+
+/// Serves until told to stop.
+fn serve(args: &Args) -> Result<(), String> {
+    let config = Config::load(args).map_err(|error| error.to_string())?;
     let signatures = args.enabled("logs").then(|| {
         catalog::load(&config.logs.signatures, &config.logs.disable)
             .map_err(|error| error.to_string())
@@ -57,7 +68,7 @@ fn run() -> Result<(), String> {
     let log = logging::start(args.log_level, args.log_format).map_err(cannot_start)?;
     let state = signatures.is_some().then(|| State::open(args.state.as_deref())).transpose()?;
     let exporter =
-        Exporter::start(&args, config, helper, signatures.zip(state)).map_err(cannot_start)?;
+        Exporter::start(args, config, helper, signatures.zip(state)).map_err(cannot_start)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(cannot_start)?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot_start)?;

@@ -18,56 +18,176 @@ const BUILT_IN: [(&str, &str); 6] = [
     ("catalog/storage.yml", include_str!("catalog/storage.yml")),
 ];
 
+/// Everything read together: the signatures that are on, and what is wrong with the rest.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// In the order of the files; one that replaces a built-in one stands in its place.
+    pub signatures: Vec<Signature>,
+    /// The file and line of each of them.
+    pub places: Vec<Place>,
+    /// How many of them are of the user's files.
+    pub own: usize,
+    /// How many of those replace a built-in one.
+    pub replaced: usize,
+    /// How many are switched off.
+    pub disabled: usize,
+    /// What is wrong, each with its file and line.
+    pub mistakes: Vec<Error>,
+}
+
+/// Where a signature stands.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// `file:line`.
+    pub text: String,
+    /// In a file that is built in.
+    pub built_in: bool,
+}
+
 /// Reads everything together.
 ///
 /// # Errors
 /// The first mistake, with file and line.
 pub fn load(files: &[String], disable: &[String]) -> Result<Vec<Signature>, Error> {
-    let mut signatures = Vec::new();
-    let mut places: HashMap<String, String> = HashMap::new();
+    let catalog = read(files, disable);
+    match catalog.mistakes.into_iter().next() {
+        Some(mistake) => Err(mistake),
+        None => Ok(catalog.signatures),
+    }
+}
+
+/// Reads everything together and goes on after a mistake.
+pub fn read(files: &[String], disable: &[String]) -> Catalog {
+    let mut reading = Reading::default();
     for (name, yaml) in BUILT_IN {
-        add(name, yaml, false, &mut signatures, &mut places)?;
+        reading.add(name, yaml, true);
     }
     for pattern in files {
-        for path in expand(pattern)? {
-            let yaml = crate::config::read_file("signature file", &path)?;
-            add(&path.display().to_string(), &yaml, true, &mut signatures, &mut places)?;
+        let paths = expand(pattern).unwrap_or_else(|mistake| {
+            reading.mistakes.push(mistake);
+            Vec::new()
+        });
+        for path in paths {
+            match crate::config::read_file("signature file", &path) {
+                Ok(yaml) => reading.add(&path.display().to_string(), &yaml, false),
+                Err(mistake) => reading.mistakes.push(mistake),
+            }
         }
     }
-    for id in disable {
-        if !places.contains_key(id) {
-            return Err(Error::new(format!(
+    reading.end(disable)
+}
+
+/// A catalogue while it is read.
+#[derive(Default)]
+struct Reading {
+    entries: Vec<Entry>,
+    /// Position among the entries.
+    by_id: HashMap<String, usize>,
+    mistakes: Vec<Error>,
+}
+
+/// A signature and where it stands.
+struct Entry {
+    signature: Signature,
+    place: Place,
+    replaces: bool,
+}
+
+impl Reading {
+    /// Adds the signatures of one file; tests have checked the built-in ones.
+    fn add(&mut self, name: &str, yaml: &str, built_in: bool) {
+        for signature in parse(name, yaml, &mut self.mistakes) {
+            let place = format!("{name}:{}", signature.id.referenced.line());
+            let said = if built_in { Vec::new() } else { signature.mistakes() };
+            let wrong = !said.is_empty();
+            let said = said.into_iter().map(|mistake| Error::new(format!("{place}: {mistake}")));
+            self.mistakes.extend(said);
+            let id = signature.id.value.clone();
+            let known = self.by_id.get(&id).map(|&nth| (nth, &self.entries[nth]));
+            match known {
+                Some((_, other)) if built_in || !other.place.built_in => {
+                    let other = &other.place.text;
+                    self.mistakes.push(Error::new(format!(
+                        "{place}: id '{id}' is taken by {other}; give one of them another"
+                    )));
+                }
+                _ if wrong => {}
+                Some((nth, _)) => {
+                    let place = Place { text: place, built_in };
+                    self.entries[nth] = Entry { signature, place, replaces: true };
+                }
+                None => {
+                    self.by_id.insert(id, self.entries.len());
+                    let place = Place { text: place, built_in };
+                    self.entries.push(Entry { signature, place, replaces: false });
+                }
+            }
+        }
+    }
+
+    /// Takes out what is switched off.
+    fn end(self, disable: &[String]) -> Catalog {
+        let mut catalog = Catalog { mistakes: self.mistakes, ..Catalog::default() };
+        for id in disable.iter().filter(|id| !self.by_id.contains_key(*id)) {
+            catalog.mistakes.push(Error::new(format!(
                 "logs.disable: there is no signature '{id}'; correct the id or take it out"
             )));
         }
+        for entry in self.entries {
+            if disable.contains(&entry.signature.id.value) {
+                catalog.disabled += 1;
+                continue;
+            }
+            catalog.own += usize::from(!entry.place.built_in);
+            catalog.replaced += usize::from(entry.replaces);
+            catalog.places.push(entry.place);
+            catalog.signatures.push(entry.signature);
+        }
+        catalog
     }
-    signatures.retain(|signature| !disable.contains(&signature.id.value));
-    Ok(signatures)
 }
 
-/// Parses one file and adds its signatures; `check`s what tests have checked of the built-in ones.
-fn add(
-    name: &str,
-    yaml: &str,
-    check: bool,
-    signatures: &mut Vec<Signature>,
-    places: &mut HashMap<String, String>,
-) -> Result<(), Error> {
-    let options = options! { with_snippet: false };
-    let list = serde_saphyr::from_str_with_options::<Option<Vec<Signature>>>(yaml, options)
-        .map_err(|error| Error::of_yaml(name, &error))?;
-    for signature in list.unwrap_or_default() {
-        let place = format!("{name}:{}", signature.id.referenced.line());
-        if check && let Some(mistake) = signature.mistake() {
-            return Err(Error::new(format!("{place}: {mistake}")));
+/// The signatures of one file. YAML is understood as a whole or not at all, so a file with a mistake is
+/// read again item by item: one mistake shall not hide the next.
+fn parse(name: &str, yaml: &str, mistakes: &mut Vec<Error>) -> Vec<Signature> {
+    let whole = match list(yaml) {
+        Ok(signatures) => return signatures,
+        Err(error) => Error::of_yaml(name, &error),
+    };
+    let (mut found, mut wrong) = (Vec::new(), Vec::new());
+    for item in items(yaml) {
+        match list(&item) {
+            Ok(signatures) => found.extend(signatures),
+            Err(error) => wrong.push(Error::of_yaml(name, &error)),
         }
-        let id = signature.id.value.clone();
-        if let Some(other) = places.insert(id.clone(), place.clone()) {
-            return Err(Error::new(format!("{place}: id '{id}' is taken by {other}")));
-        }
-        signatures.push(signature);
     }
-    Ok(())
+    if wrong.is_empty() {
+        wrong.push(whole);
+    }
+    mistakes.append(&mut wrong);
+    found
+}
+
+fn list(yaml: &str) -> Result<Vec<Signature>, serde_saphyr::Error> {
+    let options = options! { with_snippet: false };
+    serde_saphyr::from_str_with_options::<Option<Vec<Signature>>>(yaml, options)
+        .map(Option::unwrap_or_default)
+}
+
+/// The items of a list that begin at the margin, each behind so many empty lines that its own keep their
+/// numbers.
+fn items(yaml: &str) -> Vec<String> {
+    let mut items: Vec<String> = Vec::new();
+    for (nth, line) in yaml.lines().enumerate() {
+        if line == "-" || line.starts_with("- ") {
+            items.push("\n".repeat(nth));
+        }
+        if let Some(item) = items.last_mut() {
+            item.push_str(line);
+            item.push('\n');
+        }
+    }
+    items
 }
 
 /// The files of a pattern, sorted; a plain path must exist.
@@ -77,7 +197,7 @@ fn expand(pattern: &str) -> Result<Vec<PathBuf>, Error> {
     let paths = glob::glob(pattern).map_err(|error| refuse(&error))?;
     let paths = paths.collect::<Result<Vec<_>, _>>().map_err(|error| refuse(&error))?;
     if paths.is_empty() && !pattern.contains(['*', '?', '[']) {
-        return Err(refuse(&"no such file"));
+        return Err(refuse(&"no such file; correct the path or take it out"));
     }
     Ok(paths)
 }
@@ -86,7 +206,9 @@ fn expand(pattern: &str) -> Result<Vec<PathBuf>, Error> {
 mod tests {
     use super::super::signature::Sample;
     use super::*;
-    use crate::logs::header;
+    use crate::logs::export::Export;
+    use crate::logs::header::{self, Line};
+    use crate::logs::kmsg::dump::Dump;
     use crate::logs::matcher::Matcher;
 
     fn with_file(yaml: &str) -> Result<Vec<Signature>, Error> {
@@ -98,7 +220,43 @@ mod tests {
     const MINE: &str = "- id: mine\n  title: Mine\n  programs: [app]\n  pattern: 'lost (?P<n>\\d+)'\n  \
         severity: warning\n  verdict: watch\n";
 
-    /// With a header of either form, each sample is counted by its own signature and no other.
+    fn ids(matcher: &Matcher, line: &Line<'_>) -> Vec<usize> {
+        matcher.matches(line).iter().map(|found| found.signature).collect()
+    }
+
+    /// As `journalctl -o export` shows the line.
+    fn in_journal(matcher: &Matcher, line: &Line<'_>) -> Vec<usize> {
+        let field = |name: &str, value: &[u8]| [name.as_bytes(), b"=", value, b"\n"].concat();
+        let entry = [
+            field("__CURSOR", b"s=1"),
+            line.program.map(|name| field("SYSLOG_IDENTIFIER", name)).unwrap_or_default(),
+            field("_HOSTNAME", b"web04"),
+            field("MESSAGE", line.message),
+            b"\n".to_vec(),
+        ];
+        let mut found = Vec::new();
+        Export::default().take(&entry.concat(), |entry| {
+            found.extend(entry.lines().flat_map(|line| ids(matcher, &line)));
+        });
+        found
+    }
+
+    /// As /dev/kmsg shows the line.
+    fn in_kmsg(matcher: &Matcher, line: &Line<'_>) -> Vec<usize> {
+        let escaped = |&byte: &u8| match byte {
+            b' '..=b'~' if byte != b'\\' => char::from(byte).to_string(),
+            _ => format!("\\x{byte:02x}"),
+        };
+        let message: String = line.message.iter().map(escaped).collect();
+        let mut found = Vec::new();
+        Dump::default().take(format!("6,1,2,-;{message}").as_bytes(), |record| {
+            found.extend(record.lines().flat_map(|line| ids(matcher, &line)));
+        });
+        found
+    }
+
+    /// With a header of either form, from the journal and from the kernel's ring, each sample is counted
+    /// by its own signature and no other.
     #[test]
     fn every_sample_is_counted_by_its_own_signature_alone() {
         let matcher = Matcher::new(load(&[], &[]).unwrap());
@@ -123,9 +281,15 @@ mod tests {
                     forms.push(sample.to_owned());
                 }
                 for form in forms {
-                    let found: Vec<_> = matcher.matches(&header::parse(form.as_bytes()));
-                    let found: Vec<_> = found.iter().map(|found| found.signature).collect();
-                    if found != [nth] {
+                    let line = header::parse(form.as_bytes());
+                    let mut found = vec![ids(&matcher, &line)];
+                    if line.times == 1 {
+                        found.push(in_journal(&matcher, &line));
+                    }
+                    if line.program == Some(b"kernel") {
+                        found.push(in_kmsg(&matcher, &line));
+                    }
+                    for found in found.into_iter().filter(|found| *found != [nth]) {
                         let ids = found.iter().map(|&nth| &*matcher.signatures()[nth].id.value);
                         wrong.push(format!("{:?} match {form}", ids.collect::<Vec<_>>()));
                     }
@@ -146,15 +310,53 @@ mod tests {
     }
 
     #[test]
+    fn a_users_signature_replaces_the_built_in_one_of_its_id() {
+        let built_in = load(&[], &[]).unwrap();
+        let own = with_file(&MINE.replace("mine", "bash-fork-retry")).unwrap();
+        let ids = |list: &[Signature]| list.iter().map(|s| s.id.value.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(&own), ids(&built_in));
+        assert_eq!(own.iter().find(|s| s.id.value == "bash-fork-retry").unwrap().title, "Mine");
+        let twice = with_file(&format!("{MINE}{MINE}")).unwrap_err().to_string();
+        assert!(
+            twice.contains("mine.yml:7: id 'mine' is taken by ") && twice.contains("mine.yml:1")
+        );
+    }
+
+    #[test]
+    fn one_mistake_does_not_hide_the_next() {
+        let yaml = [
+            MINE.replace("lost (?P<n>\\d+)", "lost ("),
+            MINE.replace("id: mine", "id: second"),
+            MINE.replace("id: mine", "id: third").replace("severity: warning", "severity: loud"),
+            MINE.replace("id: mine", "id: fourth") + "  count: m\n  captures: [k]\n",
+        ];
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mine.yml");
+        std::fs::write(&path, yaml.concat()).unwrap();
+        let catalog =
+            read(&[path.display().to_string(), "/none.yml".to_owned()], &["x".to_owned()]);
+        let said: Vec<_> = catalog.mistakes.iter().map(ToString::to_string).collect();
+        let begin = ["mine.yml:4:", "mine.yml:17:", "mine.yml:19:", "mine.yml:19:"];
+        for (line, begin) in said.iter().zip(begin) {
+            assert!(line.contains(begin), "{said:?}");
+        }
+        assert!(said.len() == 6 && said[4].contains("/none.yml") && said[5].contains("'x'"));
+        assert_eq!(
+            (catalog.own, catalog.signatures.last().unwrap().id.value.as_str()),
+            (1, "second")
+        );
+    }
+
+    #[test]
     fn mistakes_name_file_and_line() {
         for (from, to, says) in [
             ("lost (?P<n>\\d+)", "lost (", "mine.yml:4:"),
             ("lost (?P<n>\\d+)", "x*", "matches every line"),
+            ("lost (?P<n>\\d+)", "lost[^\\s\\S]", "matches no line"),
             ("lost (?P<n>\\d+)", "los\\d(?P<n>\\d+)", "4 fixed bytes in a row"),
             ("severity: warning", "severity: loud", "mine.yml:5:"),
             ("verdict: watch", "verdict: watch\n  colour: red", "mine.yml:7:"),
             ("id: mine", "id: My Own", "mine.yml:1: id 'My Own'"),
-            ("id: mine", "id: bash-fork-retry", "taken by catalog/processes.yml:"),
             ("verdict: watch", "verdict: watch\n  count: m", "no wording has a group (?P<m>"),
             (
                 "verdict: watch",

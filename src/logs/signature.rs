@@ -203,46 +203,60 @@ impl<'de> Deserialize<'de> for Wordings {
 }
 
 impl Signature {
-    /// What is wrong beyond what a single field shows.
+    /// The first of the [`mistakes`](Self::mistakes).
     pub fn mistake(&self) -> Option<String> {
+        self.mistakes().into_iter().next()
+    }
+
+    /// What is wrong beyond what a single field shows.
+    pub fn mistakes(&self) -> Vec<String> {
         let id = &self.id.value;
         let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if id.is_empty() || id.len() > 64 || !id.bytes().all(letters) {
-            return Some(format!("id '{id}': use up to 64 of a-z, 0-9 and -"));
+            return vec![format!("id '{id}': use up to 64 of a-z, 0-9 and -")];
         }
+        let mut mistakes = Vec::new();
         let mut groups = HashSet::new();
         for wording in &self.pattern.0 {
-            let text = wording.text();
-            let regex = match Wording::compile(text) {
-                Ok(regex) => regex,
-                Err(mistake) => return Some(format!("{id}: {mistake}")),
-            };
-            if regex.is_match(b"") {
-                return Some(format!(
-                    "{id}: '{text}' matches every line; say what the line must have"
-                ));
-            }
-            let strength = anchors::of(text).map_or(0, |set| anchors::strength(&set));
-            if strength < finder::SHORTEST {
-                return Some(format!(
-                    "{id}: '{text}': every match must have {} fixed bytes in a row; say more of the line",
-                    finder::SHORTEST
-                ));
-            }
-            groups.extend(regex.capture_names().flatten().map(str::to_owned));
-        }
-        for group in self.captures.iter().chain(&self.count) {
-            if !groups.contains(group) {
-                return Some(format!("{id}: no wording has a group (?P<{group}>…)"));
+            match usable(wording.text()) {
+                Ok(regex) => groups.extend(regex.capture_names().flatten().map(str::to_owned)),
+                Err(mistake) => mistakes.push(format!("{id}: {mistake}")),
             }
         }
+        if !mistakes.is_empty() {
+            // Groups and samples that fail would only follow from that.
+            return mistakes;
+        }
+        let missing =
+            self.captures.iter().chain(&self.count).filter(|group| !groups.contains(*group));
+        mistakes
+            .extend(missing.map(|group| format!("{id}: no wording has a group (?P<{group}>…)")));
         let scoped = |line: &str| super::matcher::hit(self, line.as_bytes());
-        if let Some(line) =
-            self.samples.matching.iter().map(Sample::line).find(|line| !scoped(line))
-        {
-            return Some(format!("{id}: sample does not match: {line}"));
-        }
-        let wrong = self.samples.no_match.iter().find(|line| scoped(line));
-        wrong.map(|line| format!("{id}: sample must not match and does: {line}"))
+        let failing = self.samples.matching.iter().map(Sample::line).filter(|line| !scoped(line));
+        mistakes.extend(failing.map(|line| format!("{id}: sample does not match: {line}")));
+        let wrong = self.samples.no_match.iter().filter(|line| scoped(line));
+        mistakes.extend(wrong.map(|line| format!("{id}: sample must not match and does: {line}")));
+        mistakes
     }
+}
+
+/// A wording compiled, if it is one that a catalogue may have.
+fn usable(text: &str) -> Result<Regex, String> {
+    let regex = Wording::compile(text)?;
+    if regex.is_match(b"") {
+        return Err(format!("'{text}' matches every line; say what the line must have"));
+    }
+    let mut parser = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build();
+    // What can match has a shortest match.
+    if parser.parse(text).is_ok_and(|hir| hir.properties().minimum_len().is_none()) {
+        return Err(format!("'{text}' matches no line at all; take out what cannot be"));
+    }
+    let strength = anchors::of(text).map_or(0, |set| anchors::strength(&set));
+    if strength < finder::SHORTEST {
+        return Err(format!(
+            "'{text}': every match must have {} fixed bytes in a row; say more of the line",
+            finder::SHORTEST
+        ));
+    }
+    Ok(regex)
 }

@@ -5,6 +5,7 @@
 //! `TELLTALE_REQUIRE_ALL=1` is set.
 #![allow(clippy::float_cmp, reason = "counts come through the text format unchanged")]
 
+mod check;
 mod cli;
 mod common;
 mod contract;
@@ -27,3 +28,4 @@ mod live_state;
 mod live_users;
 mod live_views;
 mod prometheus;
+mod scan;

@@ -1,0 +1,75 @@
+//! The sub-commands: what can be asked without serving.
+
+use std::io::Write as _;
+
+use clap::{Subcommand, ValueEnum};
+
+use crate::args::Args;
+use crate::config::Config;
+use crate::logs::catalog;
+use crate::logs::signature::Signature;
+
+pub mod check;
+pub mod scan;
+pub mod signatures;
+
+/// Nothing was found that asks to act.
+const FINE: u8 = 0;
+/// Something was found.
+const FOUND: u8 = 1;
+/// Bad usage or configuration, or a file that could not be read.
+const WRONG: u8 = 2;
+
+/// A sub-command with its own arguments.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Validate configuration, flags and signature files: every mistake with its line and its cure
+    #[command(after_help = "Exit codes: 0 fine, perhaps with warnings; 2 mistakes.")]
+    Check,
+    /// List the signatures: the built-in ones and those of the configuration
+    Signatures(signatures::Options),
+    /// Look for all signatures in existing logs and report what was found
+    Scan(scan::Options),
+}
+
+/// The form of what is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a terminal.
+    Text,
+    /// For a program.
+    Json,
+    /// For a ticket.
+    Markdown,
+}
+
+impl Command {
+    /// Does it and says the exit code.
+    ///
+    /// # Errors
+    /// Bad usage or configuration: one line that says what to do.
+    pub fn run(&self, args: &Args) -> Result<u8, String> {
+        match self {
+            Self::Check => check::run(args),
+            Self::Signatures(options) => signatures::run(options, args),
+            Self::Scan(options) => scan::run(options, args),
+        }
+    }
+}
+
+/// The signatures that the configuration leaves on.
+fn catalogue(args: &Args) -> Result<Vec<Signature>, String> {
+    let logs = Config::read(args).map_err(|error| error.to_string())?.logs;
+    catalog::load(&logs.signatures, &logs.disable).map_err(|error| error.to_string())
+}
+
+/// Prints; a reader that has gone, as of `| head`, wants no more.
+fn print(text: &str) -> Result<(), String> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to standard output: {error}"))
+        }
+        _ => Ok(()),
+    }
+}

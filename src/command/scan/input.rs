@@ -1,0 +1,307 @@
+//! What is read: a file or standard input as a stream of bytes, plain or decompressed.
+//!
+//! The form is told by how the bytes begin, not by a name: `messages.1` is often compressed, and
+//! standard input has no name.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+mod decode;
+
+use decode::Decoder;
+pub use decode::{Form, MAX_WINDOW};
+
+/// `SYSFS_MAGIC` of `include/uapi/linux/magic.h`.
+const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
+
+/// How much is asked of the system at once.
+const PIECE: usize = 128 * 1024;
+
+/// How far reading is, in bytes as they stand in the files (of a compressed one: the compressed);
+/// shared with whoever draws the bar.
+#[derive(Debug, Default)]
+pub struct Progress {
+    read: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Progress {
+    /// Bytes read of all files so far.
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Sizes of all files opened so far; standard input counts as 0 when it is a pipe.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a file was not read, or not to its end.
+#[derive(Debug)]
+pub struct Error {
+    /// The file as it was named, `standard input` for `-`.
+    pub name: String,
+    /// Where it happened, in bytes of the file as it stands; `None`: it was not opened.
+    pub offset: Option<u64>,
+    /// What happened, and the cure where there is one.
+    pub why: String,
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.offset {
+            Some(offset) => write!(f, "{}: at byte {offset}: {}", self.name, self.why),
+            None => write!(f, "{}: {}", self.name, self.why),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// An open file or standard input.
+pub struct Input {
+    name: String,
+    modified: Option<SystemTime>,
+    decoder: Decoder,
+    /// After an error or the end there is nothing more to ask for.
+    over: bool,
+}
+
+/// The bytes as they stand in the file; the first are read ahead, to tell the form.
+type Source = BufReader<io::Chain<io::Cursor<Vec<u8>>, Counted>>;
+
+/// Counts what the system gave.
+struct Counted {
+    from: Box<dyn Read + Send>,
+    read: u64,
+    /// What the system refused: not the file's damage.
+    failed: Option<String>,
+    progress: Arc<Progress>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.from.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.failed = Some(message(&error));
+                    return Err(error);
+                }
+                Ok(count) => {
+                    self.read += count as u64;
+                    self.progress.read.fetch_add(count as u64, Ordering::Relaxed);
+                    return Ok(count);
+                }
+            }
+        }
+    }
+}
+
+impl Input {
+    /// Opens a file; `-` is standard input.
+    ///
+    /// # Errors
+    /// What is missing, unreadable, or not a file with lines in it.
+    pub fn open(path: &Path, progress: &Arc<Progress>) -> Result<Self, Error> {
+        if path == Path::new("-") {
+            return Self::stdin(progress);
+        }
+        let name = path.display().to_string();
+        let (file, meta) = open(path).map_err(|error| Error {
+            name: name.clone(),
+            offset: None,
+            why: message(&error),
+        })?;
+        progress.total.fetch_add(meta.len(), Ordering::Relaxed);
+        Self::new(name, Box::new(file), meta.modified().ok(), progress)
+    }
+
+    fn stdin(progress: &Arc<Progress>) -> Result<Self, Error> {
+        // A file behind `<` has a size and a time of its own.
+        let meta = rustix::fs::fstat(io::stdin()).ok();
+        let file = meta.filter(|meta| {
+            rustix::fs::FileType::from_raw_mode(meta.st_mode) == rustix::fs::FileType::RegularFile
+        });
+        let modified = file.and_then(|meta| {
+            progress.total.fetch_add(u64::try_from(meta.st_size).unwrap_or(0), Ordering::Relaxed);
+            let seconds = u64::try_from(meta.st_mtime).ok()?;
+            SystemTime::UNIX_EPOCH.checked_add(std::time::Duration::from_secs(seconds))
+        });
+        Self::new("standard input".to_owned(), Box::new(io::stdin()), modified, progress)
+    }
+
+    /// A stream of any origin.
+    ///
+    /// # Errors
+    /// Those of reading its first bytes.
+    pub fn new(
+        name: String,
+        from: Box<dyn Read + Send>,
+        modified: Option<SystemTime>,
+        progress: &Arc<Progress>,
+    ) -> Result<Self, Error> {
+        let counted = Counted { from, read: 0, failed: None, progress: Arc::clone(progress) };
+        let (start, counted) = start(counted).map_err(|error| Error {
+            name: name.clone(),
+            offset: Some(0),
+            why: format!("reading: {}", message(&error)),
+        })?;
+        let form = Form::of(&start);
+        let source = BufReader::with_capacity(PIECE, io::Cursor::new(start).chain(counted));
+        Ok(Self { name, modified, decoder: Decoder::new(form, source), over: false })
+    }
+
+    /// The file as it was named.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How it is compressed.
+    pub fn form(&self) -> Form {
+        self.decoder.form()
+    }
+
+    /// When the file was last written: what tells the year of lines without one.
+    pub fn modified(&self) -> Option<SystemTime> {
+        self.modified
+    }
+
+    /// The next bytes, as many as are there at once; 0 at the end.
+    ///
+    /// # Errors
+    /// Damage, or what the system refused. It comes once, after all that could be read before it; the
+    /// next call says 0.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        if self.over || buffer.is_empty() {
+            return Ok(0);
+        }
+        match self.decoder.read(buffer) {
+            Ok(count) => {
+                self.over = count == 0;
+                Ok(count)
+            }
+            Err(error) => {
+                self.over = true;
+                let source = self.decoder.source();
+                let (offset, failed) = source.map_or((0, None), |source| {
+                    let counted = source.get_ref().get_ref().1;
+                    (counted.read - source.buffer().len() as u64, counted.failed.clone())
+                });
+                let why = failed.map_or_else(|| error.to_string(), |why| format!("reading: {why}"));
+                Err(Error { name: self.name.clone(), offset: Some(offset), why })
+            }
+        }
+    }
+}
+
+/// Opens what is a regular file and stays one.
+fn open(path: &Path) -> io::Result<(File, std::fs::Metadata)> {
+    let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    // Looked at first: opening a device can have effects of its own.
+    let kind = std::fs::metadata(path)?.file_type();
+    if kind.is_dir() {
+        return refuse("it is a directory; name the files in it");
+    }
+    if !kind.is_file() {
+        let what = if kind.is_fifo() { "a FIFO" } else { "not a regular file" };
+        return refuse(&format!("it is {what}; feed it in: cat … | telltale_exporter scan -"));
+    }
+    // And it may be a FIFO by now, whose writer open would wait for.
+    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = File::options().read(true).custom_flags(nonblocking).open(path)?;
+    let meta = file.metadata()?;
+    let magic = rustix::fs::fstatfs(&file)?.f_type;
+    // Files of procfs look regular, have no size, and some lose what is read from them.
+    if !meta.is_file() || magic == rustix::fs::PROC_SUPER_MAGIC || magic == SYSFS_MAGIC {
+        return refuse("not a log but a kernel's file");
+    }
+    Ok((file, meta))
+}
+
+/// The first bytes, which a pipe may give one by one.
+fn start(mut counted: Counted) -> io::Result<(Vec<u8>, Counted)> {
+    let mut start = Vec::new();
+    counted.by_ref().take(Form::MAGIC).read_to_end(&mut start)?;
+    Ok((start, counted))
+}
+
+/// What the system says, without its number.
+fn message(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.clone(), |(text, _)| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(path: &Path) -> String {
+        Input::open(path, &Arc::default()).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_with_the_cure() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(refusal(dir.path()).ends_with("it is a directory; name the files in it"));
+        let missing = dir.path().join("missing.log");
+        let expected = format!("{}: No such file or directory", missing.display());
+        assert_eq!(refusal(&missing), expected);
+        let fifo = dir.path().join("fifo");
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(refusal(&fifo).contains("a FIFO; feed it in"));
+        assert!(refusal(Path::new("/dev/null")).contains("not a regular file"));
+        assert!(refusal(Path::new("/proc/self/status")).contains("a kernel's file"));
+    }
+
+    #[test]
+    fn a_file_is_read_whole_and_progress_tells_how_far() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.gz");
+        let text = b"line\n".repeat(100_000);
+        // Plain, whatever its name.
+        std::fs::write(&path, &text).unwrap();
+        let progress = Arc::default();
+        let mut input = Input::open(&path, &progress).unwrap();
+        assert!(input.modified().is_some() && input.form() == Form::Plain);
+        assert_eq!(progress.total(), text.len() as u64);
+        let (mut all, mut buffer) = (Vec::new(), [0; 1000]);
+        loop {
+            match input.read(&mut buffer).unwrap() {
+                0 => break,
+                count => all.extend_from_slice(&buffer[..count]),
+            }
+            assert!(progress.read() >= all.len() as u64);
+        }
+        assert!(all == text && progress.read() == text.len() as u64);
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_not_called_damage() {
+        struct Failing;
+        impl Read for Failing {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::from_raw_os_error(5))
+            }
+        }
+        let from = Box::new(io::Cursor::new(b"a line\n").chain(Failing));
+        let mut input = Input::new("log".to_owned(), from, None, &Arc::default()).unwrap();
+        let (mut buffer, mut all) = ([0; 100], Vec::new());
+        let error = loop {
+            match input.read(&mut buffer) {
+                Ok(count) => all.extend_from_slice(&buffer[..count]),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert_eq!(all, b"a line\n");
+        assert_eq!(error, "log: at byte 7: reading: Input/output error");
+        assert_eq!(input.read(&mut buffer).unwrap(), 0);
+    }
+}

@@ -1,0 +1,139 @@
+//! Bytes of a file to lines, in whichever form they stand there: told by how they begin.
+
+use std::borrow::Cow;
+
+use super::input::Input;
+use super::tally::Tally;
+use super::times::{Clock, Time};
+use crate::logs::export::{self, Export};
+use crate::logs::header;
+use crate::logs::kmsg::dump::{self, Dmesg, Dump};
+use crate::logs::kmsg::record::{Part, Record};
+use crate::logs::lines::Lines;
+
+/// Bytes that are read at once.
+const PIECE: usize = 256 * 1024;
+
+/// The form is told by so many bytes, or by the first line.
+const HEAD: usize = 512;
+
+/// What the lines stand in.
+enum Form {
+    /// A line each.
+    Text,
+    /// `journalctl -o export`.
+    Journal(Box<Export>),
+    /// A copy of `/dev/kmsg`.
+    Kernel(Dump),
+}
+
+impl Form {
+    fn of(head: &[u8]) -> Self {
+        if export::is_export(head) {
+            Self::Journal(Box::default())
+        } else if dump::is_dump(head) {
+            Self::Kernel(Dump::default())
+        } else {
+            Self::Text
+        }
+    }
+}
+
+/// Counts all lines; what could not be read comes back, one line each.
+pub fn read(
+    input: &mut Input,
+    clock: &mut Clock,
+    tally: &mut Tally<'_>,
+    mut draw: impl FnMut(),
+) -> Vec<String> {
+    let mut errors = Vec::new();
+    let mut buffer = vec![0; PIECE];
+    let mut piece = |buffer: &mut [u8]| {
+        input.read(buffer).unwrap_or_else(|error| {
+            errors.push(error.to_string());
+            0
+        })
+    };
+    let mut length = 0;
+    while length < HEAD && !buffer[..length].contains(&b'\n') {
+        match piece(&mut buffer[length..]) {
+            0 => break,
+            count => length += count,
+        }
+    }
+    let mut form = Form::of(&buffer[..length]);
+    let mut lines = Lines::default();
+    while length > 0 {
+        let bytes = &buffer[..length];
+        match &mut form {
+            Form::Journal(export) => export.take(bytes, |entry| journal(entry, tally)),
+            form => {
+                lines.take(bytes, |line| one(form, line, clock, tally));
+            }
+        }
+        draw();
+        length = piece(&mut buffer);
+    }
+    let damaged = match form {
+        Form::Journal(mut export) => {
+            export.end(|entry| journal(entry, tally));
+            export.damaged()
+        }
+        mut form => {
+            // The last line of a file need not have an end.
+            lines.hand_out(|line| one(&mut form, line, clock, tally));
+            match form {
+                Form::Kernel(dump) => dump.end(|record| kernel(record, clock, tally)),
+                _ => 0,
+            }
+        }
+    };
+    if damaged > 0 {
+        let what = if damaged == 1 { "entry is" } else { "entries are" };
+        errors.push(format!("{}: {damaged} {what} damaged and passed over", input.name()));
+    }
+    errors
+}
+
+/// A line of a text or of a copy of `/dev/kmsg`.
+fn one(form: &mut Form, line: &[u8], clock: &mut Clock, tally: &mut Tally<'_>) {
+    match form {
+        Form::Kernel(dump) => dump.take(line, |record| kernel(record, clock, tally)),
+        _ => text(line, clock, tally),
+    }
+}
+
+fn kernel(record: &Record<'_>, clock: &Clock, tally: &mut Tally<'_>) {
+    let time = i64::try_from(record.micros).ok().map(|micros| clock.uptime(micros));
+    for line in record.lines() {
+        tally.line(&line, line.message, time);
+    }
+}
+
+fn journal(entry: &export::Entry, tally: &mut Tally<'_>) {
+    for line in entry.lines() {
+        tally.line(&line, line.message, entry.realtime().map(Time::At));
+    }
+}
+
+fn text(line: &[u8], clock: &mut Clock, tally: &mut Tally<'_>) {
+    if !tally.is_within(|| clock.of(line)) {
+        return;
+    }
+    if !tally.concerns(line) && !tally.looks_at_unknown() {
+        tally.pass(line);
+        return;
+    }
+    match dump::dmesg_line(line) {
+        // As the record that it was printed of: dmesg shows the same.
+        Some(Dmesg { priority, micros, text }) => {
+            let priority = priority.unwrap_or(0);
+            let (facility, level) = (priority >> 3, priority & 7);
+            let (message, part) = (Cow::Borrowed(text), Part::Whole);
+            let record =
+                Record { facility, level, sequence: 0, micros, part, caller: None, message };
+            kernel(&record, clock, tally);
+        }
+        None => tally.text(line, &header::parse(line), || clock.of(line)),
+    }
+}

@@ -1,0 +1,239 @@
+//! What a scan found, and the forms it is shown in.
+//!
+//! Log lines are written by anybody, so nothing of them reaches a terminal or a ticket as it stands:
+//! control characters, and those that turn the direction of text, are escaped in every form.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::times::Time;
+use crate::logs::signature::{Severity, Verdict};
+
+mod markdown;
+mod text;
+
+pub use markdown::markdown;
+pub(in crate::command) use markdown::prose;
+pub use text::{Look, text};
+
+/// The result of a scan.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// Lines read.
+    pub lines: u64,
+    /// Bytes of lines read, decompressed.
+    pub bytes: u64,
+    /// Lines that no signature knows.
+    pub unmatched: u64,
+    /// Signatures that were found, in any order.
+    pub signatures: Vec<Finding>,
+    /// Shapes of the lines that none knows, the most frequent first.
+    pub unknown: Vec<Shape>,
+    /// What was not read, or not to its end: one line each.
+    pub errors: Vec<String>,
+}
+
+/// A signature that was found.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "the names are those of the catalogue")]
+pub struct Finding {
+    pub id: String,
+    pub title: String,
+    #[serde(serialize_with = "severity")]
+    pub severity: Severity,
+    #[serde(serialize_with = "verdict")]
+    pub verdict: Verdict,
+    /// How often, with repetitions counted.
+    pub count: u64,
+    /// The earliest.
+    pub first: Option<Time>,
+    /// The latest.
+    pub last: Option<Time>,
+    /// One line, as it was found; see [`readable`] for bytes that are not UTF-8.
+    pub example: String,
+    pub advice: String,
+    pub reference: String,
+    /// Who wrote such lines.
+    pub programs: Vec<String>,
+    /// Captured values, the most frequent first.
+    pub captures: Vec<Capture>,
+}
+
+/// How often a named group had this value.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "the names are the whole meaning")]
+pub struct Capture {
+    pub name: String,
+    pub value: String,
+    pub count: u64,
+}
+
+/// Lines alike that no signature knows.
+#[derive(Debug, Clone, Serialize)]
+pub struct Shape {
+    /// What they have in common.
+    pub shape: String,
+    /// How many.
+    pub count: u64,
+    /// The count is not exact: not every such line was looked at.
+    pub about: bool,
+    /// One of them.
+    pub example: String,
+    /// The start of a signature for them, in YAML.
+    pub stub: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn severity<S: serde::Serializer>(value: &Severity, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(value.label())
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn verdict<S: serde::Serializer>(value: &Verdict, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(value.label())
+}
+
+impl Report {
+    /// The findings of a verdict: the worst first, then the most frequent.
+    pub fn of(&self, verdict: Verdict) -> Vec<&Finding> {
+        let found = self.signatures.iter().filter(|finding| finding.verdict == verdict);
+        let mut found: Vec<_> = found.collect();
+        found.sort_by(|a, b| {
+            let key =
+                |finding: &Finding| (finding.severity as u8, std::cmp::Reverse(finding.count));
+            key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
+        });
+        found
+    }
+
+    /// One JSON object; lossless, and what a terminal would obey is escaped.
+    ///
+    /// # Errors
+    /// None that can happen with these types.
+    pub fn json(&self) -> serde_json::Result<String> {
+        let plain = serde_json::to_string_pretty(self)?;
+        let mut out = String::with_capacity(plain.len() + 1);
+        for letter in plain.chars() {
+            if is_unsafe(letter) && letter != '\n' {
+                let mut units = [0; 2];
+                for unit in letter.encode_utf16(&mut units) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            } else {
+                out.push(letter);
+            }
+        }
+        out.push('\n');
+        Ok(out)
+    }
+}
+
+/// A log line as text; bytes that are not UTF-8 as `\xff`.
+pub fn readable(line: &[u8]) -> String {
+    let mut out = String::with_capacity(line.len());
+    for chunk in line.utf8_chunks() {
+        out.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+    out
+}
+
+/// Control characters, line ends beyond ASCII, and what turns or hides text.
+fn is_unsafe(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// On one line, with nothing that a terminal obeys.
+pub(in crate::command) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\t' => out.push(' '),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            letter if is_unsafe(letter) && (letter as u32) < 0x100 => {
+                let _ = write!(out, "\\x{:02x}", letter as u32);
+            }
+            letter if is_unsafe(letter) => {
+                let _ = write!(out, "\\u{{{:x}}}", letter as u32);
+            }
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+/// 1,234,567.
+fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (nth, digit) in digits.chars().enumerate() {
+        if nth > 0 && (digits.len() - nth).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 line`, `3,412 lines`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", thousands(count), if count == 1 { "" } else { "s" })
+}
+
+/// 1.5 MB; powers of 1000.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1000 {
+        return counted(bytes, "byte");
+    }
+    let (mut value, mut unit) = (bytes as f64 / 1000.0, 0);
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// From when to when, to the second, and what both have in common once; a time alone when it is one.
+fn span(finding: &Finding) -> Option<String> {
+    let (first, last) = (short(finding.first?), short(finding.last?));
+    if first == last {
+        return Some(first);
+    }
+    if last.ends_with(BOOT)
+        && let Some(first) = first.strip_suffix(BOOT)
+    {
+        return Some(format!("{first} … {last}"));
+    }
+    match (first.split_once('T'), last.split_once('T')) {
+        (Some((day, _)), Some((other, clock))) if day == other => {
+            Some(format!("{first} … {clock}"))
+        }
+        _ => Some(format!("{first} … {last}")),
+    }
+}
+
+/// How [`Time::Uptime`] ends.
+const BOOT: &str = " since boot";
+
+/// On one line, whatever lines a catalogue file has it on.
+fn flat(text: &str) -> String {
+    escaped(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Without the fraction.
+fn short(time: Time) -> String {
+    match time {
+        Time::At(micros) => Time::At(micros.div_euclid(1_000_000) * 1_000_000).to_string(),
+        Time::Uptime(_) => time.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! For a ticket: a table, then the details. No HTML, which some trackers show as text.
+
+use std::fmt::Write as _;
+
+use super::{Report, counted, escaped, flat, size, span, thousands};
+use crate::logs::signature::Verdict;
+
+/// The report as Markdown, of the kind with tables.
+pub fn markdown(report: &Report) -> String {
+    let mut out = format!(
+        "{} ({}) read, {} unknown.\n",
+        counted(report.lines, "line"),
+        size(report.bytes),
+        thousands(report.unmatched)
+    );
+    let found: Vec<_> = [Verdict::Act, Verdict::Watch, Verdict::Harmless]
+        .into_iter()
+        .flat_map(|verdict| report.of(verdict))
+        .collect();
+    if !found.is_empty() {
+        out.push_str("\n| verdict | severity | count | what | signature | when |\n");
+        out.push_str("|---|---|---:|---|---|---|\n");
+    }
+    for finding in &found {
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} |",
+            finding.verdict.label(),
+            finding.severity.label(),
+            thousands(finding.count),
+            prose(&finding.title),
+            prose(&finding.id),
+            span(finding).unwrap_or_default(),
+        );
+    }
+    for finding in found.iter().filter(|finding| finding.verdict != Verdict::Harmless) {
+        let _ = writeln!(out, "\n### {} ({})\n", prose(&finding.title), prose(&finding.id));
+        out.push_str(&block(&finding.example));
+        for part in [&finding.advice, &finding.reference] {
+            if !part.is_empty() {
+                let _ = writeln!(out, "\n{}", prose(&flat(part)));
+            }
+        }
+        let values: Vec<_> = finding
+            .captures
+            .iter()
+            .map(|capture| format!("{}={} ×{}", capture.name, capture.value, capture.count))
+            .collect();
+        if !values.is_empty() {
+            let _ = write!(out, "\n{}", block(&values.join(", ")));
+        }
+    }
+    if !report.unknown.is_empty() {
+        out.push_str("\n### Lines nobody knows\n");
+        for shape in &report.unknown {
+            let about = if shape.about { "about " } else { "" };
+            let _ = write!(out, "\n{about}{}:\n\n", counted(shape.count, "line"));
+            out.push_str(&block(&format!(
+                "{}\n{}",
+                escaped(&shape.shape),
+                escaped(&shape.example)
+            )));
+        }
+    }
+    if !report.errors.is_empty() {
+        out.push_str("\n### Not read\n\n");
+        for error in &report.errors {
+            let _ = writeln!(out, "- {}", prose(error));
+        }
+    }
+    out
+}
+
+/// Text in which nothing is markup: neither a cell's end, nor a link, nor HTML.
+pub(in crate::command) fn prose(text: &str) -> String {
+    let mut out = String::new();
+    for letter in escaped(text).chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' | '~' | '!' => {
+                out.push('\\');
+                out.push(letter);
+            }
+            // A mention would call somebody.
+            '@' => out.push_str("&#64;"),
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+/// A block of code between fences that are longer than any run of backticks in it.
+fn block(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(escaped).collect();
+    let longest = text.split(|letter| letter != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}text\n{}\n{fence}\n", lines.join("\n"))
+}

@@ -1,0 +1,235 @@
+//! Times: when a line was written, and what `--since` and `--until` mean.
+//!
+//! All are microseconds since 1970 in UTC. The traditional syslog form has neither a year nor a time
+//! zone: it is taken to be of this host's zone, and of the latest year that does not put it after the
+//! reference (when the file was last written) by more than a day.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::{Serialize, Serializer};
+
+mod argument;
+
+pub use argument::{FORMS, argument};
+
+/// Microseconds of a day.
+const DAY: i64 = 86_400 * SECOND;
+const SECOND: i64 = 1_000_000;
+
+/// When a line was written. Ordered within each kind; a report has one kind for each signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Time {
+    /// Microseconds since the kernel started, where nobody knows when that was.
+    Uptime(i64),
+    /// Microseconds since 1970 in UTC.
+    At(i64),
+}
+
+impl fmt::Display for Time {
+    /// RFC 3339 in UTC, or `+12.345s since boot`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::At(micros) => match Timestamp::from_microsecond(micros) {
+                Ok(time) => write!(f, "{time}"),
+                Err(_) => f.write_str("unknown"),
+            },
+            Self::Uptime(micros) => {
+                write!(f, "+{}.{:03}s since boot", micros / SECOND, micros % SECOND / 1000)
+            }
+        }
+    }
+}
+
+impl Serialize for Time {
+    /// RFC 3339 or null: the time since boot is none.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::At(_) => serializer.collect_str(self),
+            Self::Uptime(_) => serializer.serialize_none(),
+        }
+    }
+}
+
+/// Reads the times of the lines of one file.
+pub struct Clock {
+    zone: TimeZone,
+    /// The latest time that a line without a year can have.
+    latest: i64,
+    /// When the kernel started, where that is known.
+    boot: Option<i64>,
+    /// `Nov 20 05:08` of the last line of that form, and its time: most lines share it.
+    minute: ([u8; 12], i64),
+}
+
+impl Clock {
+    /// For a file that was last written at `reference`, in microseconds since 1970; `boot` is the time
+    /// that kernel times count from, if it is known.
+    pub fn new(zone: TimeZone, reference: i64, boot: Option<i64>) -> Self {
+        Self { zone, latest: reference.saturating_add(DAY), boot, minute: ([0; 12], 0) }
+    }
+
+    /// The time at the start of a line, in any of the forms: traditional and ISO 8601, perhaps after
+    /// `<34>` and the `1` of RFC 5424; an audit record's `msg=audit(1760000000.123:45)`; the kernel's
+    /// `[   12.345678]`.
+    pub fn of(&mut self, line: &[u8]) -> Option<Time> {
+        let line = after_priority(line);
+        match line.first()? {
+            b'0'..=b'9' => iso(line.strip_prefix(b"1 ").unwrap_or(line), &self.zone).map(Time::At),
+            b'[' => self.kernel(line),
+            b'A' | b'D' | b'F' | b'J' | b'M' | b'N' | b'O' | b'S' => {
+                self.traditional(line).map(Time::At)
+            }
+            _ => audit(line).map(Time::At),
+        }
+    }
+
+    /// A kernel time, in microseconds since boot as /dev/kmsg has it.
+    pub fn uptime(&self, micros: i64) -> Time {
+        let at = self.boot.and_then(|boot| boot.checked_add(micros));
+        at.map_or(Time::Uptime(micros), Time::At)
+    }
+
+    /// `Nov 20 05:08:31`.
+    fn traditional(&mut self, line: &[u8]) -> Option<i64> {
+        let minute: [u8; 12] = line.get(..12)?.try_into().ok()?;
+        if line.get(12) != Some(&b':') {
+            return None;
+        }
+        let second = number(line.get(13..15)?).filter(|&second| second <= 60)?;
+        if self.minute.0 != minute {
+            self.minute = (minute, self.of_minute(&minute)?);
+        }
+        Some(self.minute.1 + second * SECOND)
+    }
+
+    /// Zones change their offset at full minutes only, so what is known of one holds for its seconds.
+    fn of_minute(&self, text: &[u8; 12]) -> Option<i64> {
+        const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+        let month = MONTHS.chunks(3).position(|month| *month == text[..3])? + 1;
+        if text[3] != b' ' || text[6] != b' ' || text[9] != b':' {
+            return None;
+        }
+        let ten = if text[4] == b' ' { 0 } else { number(&text[4..5])? };
+        let parts = [ten * 10 + number(&text[5..6])?, number(&text[7..9])?, number(&text[10..12])?];
+        let [day, hour, minute] = parts.map(|part| i8::try_from(part).unwrap_or(-1));
+        let latest = Timestamp::from_microsecond(self.latest).ok()?;
+        let year = latest.to_zoned(self.zone.clone()).year();
+        // A 29th of February may be as old as eight years.
+        (year.saturating_sub(8)..=year).rev().find_map(|year| {
+            let month = i8::try_from(month).ok()?;
+            let time = DateTime::new(year, month, day, hour, minute, 0, 0).ok()?;
+            in_zone(time, &self.zone).filter(|&time| time <= self.latest)
+        })
+    }
+
+    /// `[   12.345678]`.
+    fn kernel(&self, line: &[u8]) -> Option<Time> {
+        let rest = line.strip_prefix(b"[")?.trim_ascii_start();
+        let end = rest.iter().take(24).position(|&byte| byte == b']')?;
+        seconds(&rest[..end]).map(|micros| self.uptime(micros))
+    }
+}
+
+/// A time field of the journal: microseconds since 1970.
+pub fn journal(field: &[u8]) -> Option<Time> {
+    number(field).map(Time::At)
+}
+
+/// What follows `<34>`.
+fn after_priority(line: &[u8]) -> &[u8] {
+    let rest = line.strip_prefix(b"<").and_then(|rest| {
+        let end = rest.iter().take(4).position(|&byte| byte == b'>')?;
+        Some(&rest[end + 1..])
+    });
+    rest.unwrap_or(line)
+}
+
+/// `2026-11-20T05:13:11.573002+00:00`; without an offset it is of the zone.
+fn iso(line: &[u8], zone: &TimeZone) -> Option<i64> {
+    let time: &[u8; 19] = line.first_chunk()?;
+    if [time[4], time[7], time[13], time[16]] != *b"--::" || !matches!(time[10], b'T' | b' ') {
+        return None;
+    }
+    let part = |at: usize| number(&time[at..at + 2]);
+    let (year, month, day) = (number(&time[..4])?, part(5)?, part(8)?);
+    let (hour, minute, second) = (part(11)?, part(14)?, part(17)?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 {
+        return None;
+    }
+    let clock = (hour * 3600 + minute * 60 + second.min(60)) * SECOND;
+    let (fraction, rest) = fraction(&line[19..]);
+    let local = days(year, month, day) * DAY + clock + fraction;
+    match rest.first() {
+        Some(b'Z') => Some(local),
+        Some(sign @ (b'+' | b'-')) => {
+            let hours = number(rest.get(1..3)?)?;
+            let at = if rest.get(3) == Some(&b':') { 4 } else { 3 };
+            let offset = (hours * 3600 + number(rest.get(at..at + 2)?)? * 60) * SECOND;
+            Some(if *sign == b'+' { local - offset } else { local + offset })
+        }
+        _ => {
+            let time = Timestamp::from_microsecond(local).ok()?;
+            in_zone(TimeZone::UTC.to_datetime(time), zone)
+        }
+    }
+}
+
+/// `msg=audit(1760000000.123:45)`, which a journal gives without `msg=`.
+fn audit(line: &[u8]) -> Option<i64> {
+    let start = memchr::memmem::find(line.get(..line.len().min(128))?, b"audit(")? + 6;
+    let rest = &line[start..];
+    let end = rest.iter().take(24).position(|&byte| byte == b':')?;
+    seconds(&rest[..end])
+}
+
+/// Seconds with a fraction, in microseconds.
+fn seconds(text: &[u8]) -> Option<i64> {
+    let point = text.iter().position(|&byte| byte == b'.')?;
+    let (fraction, rest) = fraction(&text[point..]);
+    if !rest.is_empty() {
+        return None;
+    }
+    number(&text[..point])?.checked_mul(SECOND)?.checked_add(fraction)
+}
+
+/// A fraction of a second with its point, in microseconds, and what follows it.
+fn fraction(text: &[u8]) -> (i64, &[u8]) {
+    let Some(digits) = text.strip_prefix(b".").or_else(|| text.strip_prefix(b",")) else {
+        return (0, text);
+    };
+    let (mut micros, mut scale, mut length) = (0, SECOND / 10, 0);
+    while let Some(digit @ b'0'..=b'9') = digits.get(length) {
+        micros += i64::from(digit - b'0') * scale;
+        scale /= 10;
+        length += 1;
+    }
+    (micros, &digits[length..])
+}
+
+/// Digits only.
+fn number(text: &[u8]) -> Option<i64> {
+    if text.is_empty() || text.len() > 18 {
+        return None;
+    }
+    text.iter().try_fold(0, |sum: i64, byte| {
+        byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
+    })
+}
+
+/// Days since 1970 in the Gregorian calendar; the year begins in March, so that leap days come last.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month < 3 { year - 1 } else { year };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468
+}
+
+/// Of two times in the hour that comes twice the first, of the hour left out the time after it.
+fn in_zone(time: DateTime, zone: &TimeZone) -> Option<i64> {
+    zone.to_ambiguous_timestamp(time).compatible().ok().map(Timestamp::as_microsecond)
+}
+
+#[cfg(test)]
+mod tests;

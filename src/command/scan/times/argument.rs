@@ -1,0 +1,177 @@
+//! The values of `--since` and `--until`, as journalctl's users know them.
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
+use super::{DAY, SECOND, in_zone, iso};
+
+/// What is accepted, for help and errors.
+pub const FORMS: &str = "2026-11-20, '2026-11-20 05:13[:11]', 2026-11-20T05:13:11Z (or +01:00), \
+                         05:13[:11], today, yesterday, now, -2h, '2h ago', 90m, 3d or 1w";
+
+/// What `text` means `now`, in microseconds since 1970; without an offset, in this zone. A span, with or
+/// without a sign or `ago`, is before now.
+///
+/// # Errors
+/// Any other form, or a day that no calendar has: one line with the forms.
+pub fn argument(text: &str, now: i64, zone: &TimeZone) -> Result<i64, String> {
+    parse(text.trim(), now, zone).ok_or_else(|| format!("'{text}' is no time; give {FORMS}"))
+}
+
+fn parse(text: &str, now: i64, zone: &TimeZone) -> Option<i64> {
+    let today = Timestamp::from_microsecond(now).ok()?.to_zoned(zone.clone()).date();
+    let start = |date: Date| in_zone(date.at(0, 0, 0, 0), zone);
+    match text {
+        "now" => return Some(now),
+        "today" => return start(today),
+        "yesterday" => return start(today.checked_sub(Span::new().days(1)).ok()?),
+        _ => {}
+    }
+    if let Some(time) = text.strip_prefix('@') {
+        return time.parse::<i64>().ok()?.checked_mul(SECOND);
+    }
+    let bytes = text.as_bytes();
+    if bytes.get(4) == Some(&b'-') {
+        let date: Date = text.get(..10)?.parse().ok()?;
+        return match text.get(10..)? {
+            "" => start(date),
+            rest if rest.len() <= 9 && rest.starts_with(['T', ' ']) && !rest.ends_with('Z') => {
+                of_day(date, &rest[1..], zone)
+            }
+            rest => {
+                // The fast parser of lines passes over what follows the time and takes a second of 60.
+                let strict = rest.starts_with(['T', 't', ' ']) && {
+                    let time = format!("{}T{}", &text[..10], &rest[1..]);
+                    time.parse::<Timestamp>().is_ok() || time.parse::<DateTime>().is_ok()
+                };
+                if strict { iso(bytes, zone) } else { None }
+            }
+        };
+    }
+    if bytes.get(2) == Some(&b':') {
+        return of_day(today, text, zone);
+    }
+    now.checked_sub(span(text)?)
+}
+
+/// `05:13` or `05:13:11` of a day.
+fn of_day(date: Date, text: &str, zone: &TimeZone) -> Option<i64> {
+    let parts: Vec<i8> = text
+        .split(':')
+        .map(|part| if part.len() == 2 { super::number(part.as_bytes()) } else { None })
+        .map(|part| part.and_then(|part| i8::try_from(part).ok()))
+        .collect::<Option<_>>()?;
+    let (hour, minute, second) = match parts[..] {
+        [hour, minute] => (hour, minute, 0),
+        [hour, minute, second] => (hour, minute, second),
+        _ => return None,
+    };
+    let time =
+        DateTime::new(date.year(), date.month(), date.day(), hour, minute, second, 0).ok()?;
+    in_zone(time, zone)
+}
+
+/// `2h`, `1h30m`, `3 days`, with `-` before or `ago` after.
+fn span(text: &str) -> Option<i64> {
+    let text = text.strip_prefix('-').unwrap_or(text);
+    let mut rest = text.strip_suffix("ago").unwrap_or(text).trim();
+    if rest.is_empty() {
+        return None;
+    }
+    let mut sum = 0i64;
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit())?;
+        let count = super::number(&rest.as_bytes()[..digits])?;
+        rest = rest[digits..].trim_start();
+        let end = rest.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let unit = match &rest[..end] {
+            "s" | "sec" | "second" | "seconds" => SECOND,
+            "m" | "min" | "minute" | "minutes" => 60 * SECOND,
+            "h" | "hr" | "hour" | "hours" => 3600 * SECOND,
+            "d" | "day" | "days" => DAY,
+            "w" | "week" | "weeks" => 7 * DAY,
+            _ => return None,
+        };
+        sum = sum.checked_add(count.checked_mul(unit)?)?;
+        rest = rest[end..].trim_start();
+    }
+    Some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Time;
+    use super::*;
+
+    /// A Friday, 05:13:11 UTC.
+    const NOW: &str = "2026-11-20T05:13:11Z";
+
+    fn of(text: &str, zone: &str) -> Result<String, String> {
+        let now = NOW.parse::<Timestamp>().unwrap().as_microsecond();
+        let zone = TimeZone::get(zone).unwrap();
+        argument(text, now, &zone).map(|time| Time::At(time).to_string())
+    }
+
+    #[test]
+    fn the_forms() {
+        for (text, expected) in [
+            ("now", NOW),
+            ("2026-11-20", "2026-11-19T23:00:00Z"),
+            ("2026-11-20 05:13", "2026-11-20T04:13:00Z"),
+            ("2026-11-20 05:13:11", "2026-11-20T04:13:11Z"),
+            ("2026-07-20T05:13:11", "2026-07-20T03:13:11Z"),
+            ("2026-07-20T05:13:11.5", "2026-07-20T03:13:11.5Z"),
+            ("2026-11-20T05:13:11.573002+02:00", "2026-11-20T03:13:11.573002Z"),
+            ("2026-11-20 05:13:11Z", NOW),
+            ("today", "2026-11-19T23:00:00Z"),
+            ("yesterday", "2026-11-18T23:00:00Z"),
+            ("05:13", "2026-11-20T04:13:00Z"),
+            ("-2h", "2026-11-20T03:13:11Z"),
+            ("2h ago", "2026-11-20T03:13:11Z"),
+            ("2 hours ago", "2026-11-20T03:13:11Z"),
+            ("90m", "2026-11-20T03:43:11Z"),
+            ("1h30m", "2026-11-20T03:43:11Z"),
+            ("3d", "2026-11-17T05:13:11Z"),
+            ("1w", "2026-11-13T05:13:11Z"),
+            ("@1760000000", "2025-10-09T08:53:20Z"),
+        ] {
+            assert_eq!(of(text, "Europe/Berlin").as_deref(), Ok(expected), "{text}");
+        }
+        assert_eq!(of("today", "America/New_York").unwrap(), "2026-11-20T05:00:00Z");
+        assert_eq!(of("today", "America/Chicago").unwrap(), "2026-11-19T06:00:00Z");
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_the_forms() {
+        for text in [
+            "",
+            "-",
+            "ago",
+            "2",
+            "h",
+            "2x",
+            "2h later",
+            "tomorrow",
+            "2026-13-01",
+            "2026-02-30",
+            "2026-11-20 25:00",
+            "2026-11-20T",
+            "2026-11-20 5:13",
+            "2026-11-20 05:13:11 x",
+            "2026-11-20T05:13:11Zebra",
+            "99999999999999999999d",
+            "99999999999999d",
+            "20.11.2026",
+            "öäü-",
+            "2026-1é-20",
+            "@x",
+            "1:2:3",
+            "05:13:",
+            "2026-11-20T05:60",
+        ] {
+            let error = of(text, "UTC").unwrap_err();
+            assert!(error.starts_with(&format!("'{text}' is no time; give 2026-11-20")), "{error}");
+        }
+    }
+}
