@@ -39,6 +39,8 @@ pub struct Logs {
     pub signatures: Vec<String>,
     /// Ids of signatures that are switched off.
     pub disable: Vec<String>,
+    /// Whether pages show lines as they were written: anybody who reaches the port reads them.
+    pub examples: bool,
 }
 
 /// One source of log lines.

@@ -94,8 +94,7 @@ impl Exporter {
             collectors.push(Box::new(Host::new(&args.procfs)));
         }
         if let Some((signatures, state)) = logs {
-            let logs =
-                Logs::start(signatures, config.logs.sources, (&args.rootfs, &args.procfs), state)?;
+            let logs = Logs::start(signatures, config.logs, (&args.rootfs, &args.procfs), state)?;
             logs_view = Some(logs.view());
             collectors.push(Box::new(logs));
         }

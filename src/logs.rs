@@ -33,17 +33,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::collector::{Collector, Error, Found};
-use crate::config::Source;
+use crate::config::{self, Source};
 use crate::metrics::{Desc, Metrics};
 use crate::state::{Loaded, State};
 use choice::Choice;
-use counts::{LEVELS, Matched, Published, Values};
+use counts::{LEVELS, Matched, Published, Shared, Values};
 use effects::{Lost, LostMessages, Rotation};
 use matcher::Matcher;
 use records::{Log, Records};
 use signature::Signature;
 use snapshot::Snapshot;
 use source::Reader;
+use unknown::Shape;
 
 const MATCHES: Desc = Desc::counter(
     "telltale_log_signature_matches_total",
@@ -101,10 +102,12 @@ pub struct Logs {
 /// The signatures and what each source has published.
 #[derive(Clone)]
 pub struct View {
-    matcher: Arc<Matcher>,
+    shared: Arc<Shared>,
     sources: Vec<(Source, Arc<Mutex<Published>>)>,
     /// What was counted by sources that are not configured any more.
     retired: Arc<BTreeMap<String, Matched>>,
+    /// Whether pages may show lines as they were written.
+    pub examples: bool,
     /// What was chosen to be followed, and why; or why there is nothing.
     pub choice: String,
 }
@@ -123,7 +126,7 @@ impl View {
         &self,
         sources: &[(&Source, Published)],
     ) -> impl Iterator<Item = (&Signature, Option<Matched>)> {
-        self.matcher.signatures().iter().enumerate().map(|(nth, signature)| {
+        self.shared.matcher.signatures().iter().enumerate().map(|(nth, signature)| {
             let of =
                 |(_, source): &(&Source, Published)| source.counts.signatures.get(&nth).cloned();
             let retired = self.retired.get(&signature.id.value).cloned();
@@ -136,9 +139,14 @@ impl View {
         })
     }
 
+    /// The most frequent shapes of lines that no signature matched.
+    pub fn unknown(&self, most: usize) -> Vec<Shape> {
+        self.shared.unknown.lock().unwrap_or_else(PoisonError::into_inner).top(most)
+    }
+
     /// Writes what is about to be shown: after that no restart can fall back behind it.
     fn save(&self, sources: &[(&Source, Published)], state: &mut State) {
-        let snapshot = Snapshot::of(sources, &self.retired, self.matcher.signatures());
+        let snapshot = Snapshot::of(sources, &self.retired, self.shared.matcher.signatures());
         state.save(snapshot.encode());
     }
 }
@@ -162,18 +170,18 @@ impl Logs {
     /// When a thread cannot be created.
     pub fn start(
         signatures: Vec<Signature>,
-        configured: Option<Vec<Source>>,
+        config: config::Logs,
         (rootfs, procfs): (&Path, &Path),
         (state, loaded): (State, Loaded),
     ) -> std::io::Result<Self> {
-        let Choice { sources, why } = match configured {
+        let Choice { sources, why } = match config.sources {
             Some(sources) if sources.is_empty() => Choice { sources, why: EMPTY_LIST.to_owned() },
             Some(sources) => Choice { sources, why: AS_CONFIGURED.to_owned() },
             None => choice::choose(rootfs),
         };
         tracing::info!(why, "log sources");
         let mut snapshot = restored(loaded);
-        let values = Arc::new(Values::default());
+        let values = Values::default();
         let starts: Vec<_> =
             sources.iter().map(|source| snapshot.take(source, &signatures)).collect();
         for start in &starts {
@@ -185,7 +193,8 @@ impl Logs {
         let of = |(nth, one): (usize, &Signature)| Some((nth, retired.get(&one.id.value)?));
         snapshot::claim(&values, ids.filter_map(of));
 
-        let matcher = Arc::new(Matcher::new(signatures));
+        let matcher = Matcher::new(signatures);
+        let shared = Arc::new(Shared { matcher, values, unknown: Mutex::default() });
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let descriptors = limit.unwrap_or(u64::MAX).saturating_sub(OTHER_DESCRIPTORS);
         let descriptors = descriptors / (sources.len() as u64).max(1);
@@ -195,23 +204,21 @@ impl Logs {
             tracing::info!(source = source.name, files = ?source.files, "following");
             let log = log_of(&source, rootfs, procfs);
             let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
-            let parts =
-                (source.clone(), Arc::clone(&published), Arc::clone(&matcher), Arc::clone(&values));
+            let parts = (source.clone(), Arc::clone(&published), Arc::clone(&shared));
             let (ready, found) = std::sync::mpsc::sync_channel(1);
             std::thread::Builder::new()
                 .name(format!("log-{}", source.name))
                 .stack_size(512 * 1024)
                 .spawn(move || {
-                    let (source, published, matcher, values) = parts;
+                    let (source, published, shared) = parts;
                     if let Some(log) = log {
-                        let records = Records::new(log, published, matcher, values);
+                        let records = Records::new(log, published, shared);
                         // Nobody waits any more for a filesystem that hung.
                         let _ = ready.send(());
                         records.run();
                     } else {
                         let known = start.known;
-                        let reader =
-                            Reader::new(source, known, published, matcher, values, descriptors);
+                        let reader = Reader::new(source, known, published, shared, descriptors);
                         let _ = ready.send(());
                         reader.run();
                     }
@@ -220,7 +227,13 @@ impl Logs {
             let _ = found.recv_timeout(READY_BOUND);
             started.push((source, published));
         }
-        let view = View { matcher, sources: started, retired: Arc::new(retired), choice: why };
+        let view = View {
+            shared,
+            sources: started,
+            retired: Arc::new(retired),
+            choice: why,
+            examples: config.examples,
+        };
         let mut logs = Self { view, state };
         // So that a run that ends before its first scrape has a beginning.
         logs.view.save(&logs.view.sources(), &mut logs.state);

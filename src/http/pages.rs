@@ -1,6 +1,8 @@
 //! The page at `/`: what runs, what fails and why, who is nearest to a limit. As HTML, and as plain
 //! text for a terminal.
 
+mod logs;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +12,6 @@ use crate::args::VERSION;
 use crate::audit;
 use crate::collector::Shown;
 use crate::exporter::Exporter;
-use crate::logs;
-use crate::logs::effects::{Lost, LostMessages, Rotation};
-use crate::logs::signature::Verdict;
 use crate::users::limits::Limit;
 use crate::users::report::{Report, Row};
 
@@ -69,7 +68,7 @@ pub fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
         tables.push(audit(&exporter.audit));
     }
     if let Some(logs) = &exporter.logs {
-        tables.extend(log_tables(logs));
+        tables.extend(logs::tables(logs));
     }
     let mut notes: Vec<_> = shown
         .iter()
@@ -171,90 +170,6 @@ fn audit(view: &audit::View) -> Table {
             .collect(),
         empty: "the kernel has told nothing; why stands above",
     }
-}
-
-/// The sources, and the signatures that have matched, those that ask to act first.
-fn log_tables(view: &logs::View) -> [Table; 2] {
-    let published = view.sources();
-    let sources = published.iter().map(|(configured, source)| {
-        let files: Vec<_> = match (configured.kmsg, configured.journal) {
-            (true, _) => vec!["/dev/kmsg".to_owned()],
-            (_, true) => vec!["the journal".to_owned()],
-            _ => configured.files.iter().map(|path| path.display().to_string()).collect(),
-        };
-        let of_files = source.files.values().filter_map(|file| file.error.clone());
-        let errors: Vec<_> = source.error.clone().into_iter().chain(of_files).collect();
-        let (mark, state) = match &errors[..] {
-            [] if source.files.is_empty() && source.place.is_none() => {
-                (Mark::Watch, "no file matches".to_owned())
-            }
-            [] => (Mark::Plain, "ok".to_owned()),
-            [one] => (Mark::Act, one.clone()),
-            [one, ..] => (Mark::Act, format!("{one}, and {} more", errors.len() - 1)),
-        };
-        let counts = &source.counts;
-        let rotations: u64 = Rotation::ALL.iter().map(|(how, _)| counts.sums.rotations(*how)).sum();
-        let lost: u64 = Lost::ALL.iter().map(|(why, _)| counts.sums.lost(*why)).sum();
-        let messages = LostMessages::ALL.iter().map(|(why, _)| counts.sums.lost_messages(*why));
-        let messages: u64 = messages.sum();
-        let numbers = [
-            source.files.len() as u64,
-            counts.lines,
-            counts.unmatched(),
-            rotations,
-            lost,
-            messages,
-        ];
-        let mut cells = vec![configured.name.clone(), files.join(" "), state];
-        cells.extend(numbers.iter().map(ToString::to_string));
-        Line { mark, cells }
-    });
-    let sources = Table {
-        title: "Log sources",
-        heads: vec![
-            "source",
-            "files",
-            "state",
-            "logs",
-            "lines",
-            "unknown",
-            "rotations",
-            "bytes lost",
-            "messages lost",
-        ],
-        rows: sources.collect(),
-        empty: "none; the notes say why",
-    };
-    let mut matched: Vec<_> = view
-        .signatures(&published)
-        .filter_map(|(signature, matched)| Some((signature, matched?.count)))
-        .collect();
-    matched.sort_by_key(|(signature, count)| {
-        (signature.verdict as u8, signature.severity as u8, std::cmp::Reverse(*count))
-    });
-    let matched = matched.into_iter().map(|(signature, count)| {
-        let mark = match signature.verdict {
-            Verdict::Act => Mark::Act,
-            Verdict::Watch => Mark::Watch,
-            Verdict::Harmless => Mark::Plain,
-        };
-        let cells = vec![
-            signature.verdict.label().to_owned(),
-            signature.severity.label().to_owned(),
-            count.to_string(),
-            signature.id.value.clone(),
-            signature.title.clone(),
-            signature.advice.clone(),
-        ];
-        Line { mark, cells }
-    });
-    let matched = Table {
-        title: "Log lines of a known meaning",
-        heads: vec!["verdict", "severity", "count", "signature", "what", "what to do"],
-        rows: matched.collect(),
-        empty: "none since start",
-    };
-    [sources, matched]
 }
 
 fn verdict(row: &Row) -> String {
@@ -426,7 +341,7 @@ body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding
 h1{font-size:1.4rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}p{margin:.2rem 0}
 .wide{overflow-x:auto}table{border-collapse:collapse}
 th,td{text-align:left;padding:.25rem .9rem .25rem 0;border-bottom:1px solid var(--line)}
-td{vertical-align:top}th{font-weight:600;vertical-align:bottom}
+td{vertical-align:top;white-space:pre-line}th{font-weight:600;vertical-align:bottom}
 .number{text-align:right;font-variant-numeric:tabular-nums}
 .act td{color:var(--act);font-weight:600}.watch td{color:var(--watch)}.off td{opacity:.6}
 .note{color:var(--watch);border-left:3px solid;padding-left:.7rem;margin:1rem 0}

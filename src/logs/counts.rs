@@ -1,5 +1,6 @@
 //! What the lines of one source add up to, and how far they were read: published together.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::effects::Sums;
 use super::header::{self, Line};
 use super::matcher::Matcher;
+use super::unknown::Shapes;
 use super::{follower, journal, kmsg};
 use crate::metrics::{OTHER, label_text};
 
@@ -116,24 +118,45 @@ pub struct File {
 /// A longer line is not remembered for being repeated.
 const MAX_PREVIOUS: usize = 4096;
 
-/// What lines are counted with.
-pub struct Counter<'a> {
+/// What all sources share.
+pub struct Shared {
     /// The signatures.
-    pub matcher: &'a Matcher,
+    pub matcher: Matcher,
     /// The labels of captures.
-    pub values: &'a Values,
+    pub values: Values,
+    /// Shapes of lines that no signature matched; for people, and not kept over a restart.
+    pub unknown: Mutex<Shapes>,
+}
+
+/// Of the lines of one piece that nothing matches, so many are all looked at for their shape, and then
+/// one of [`SHARE`]: looking costs more than matching, and catching up must not.
+const ALL: u64 = 64;
+const SHARE: u64 = 16;
+
+/// What lines of one piece are counted with.
+pub struct Counter<'a> {
+    /// What all sources share.
+    pub shared: &'a Shared,
     /// How lines are taken apart.
     pub parse: for<'l> fn(&'l [u8]) -> Line<'l>,
     /// The time.
     pub now: SystemTime,
+    /// Lines of this piece that nothing matched.
+    pub unmatched: Cell<u64>,
 }
 
-impl Counter<'_> {
+impl<'a> Counter<'a> {
+    /// For lines of this kind that are read now.
+    pub fn new(shared: &'a Shared, parse: for<'l> fn(&'l [u8]) -> Line<'l>) -> Self {
+        Self { shared, parse, now: SystemTime::now(), unmatched: Cell::new(0) }
+    }
+
     /// Counts a line; `last message repeated 3 times` is three of the line before.
     pub fn count(&self, bytes: &[u8], previous: &mut Vec<u8>, counts: &mut Counts) {
-        if !self.matcher.concerns(bytes) {
+        if !self.shared.matcher.concerns(bytes) {
             counts.pass(self.now, None);
             previous.clear();
+            self.note(|| (self.parse)(bytes), bytes, None);
             return;
         }
         let line = (self.parse)(bytes);
@@ -141,10 +164,13 @@ impl Counter<'_> {
             && !previous.is_empty()
         {
             let line = Line { times, ..(self.parse)(previous) };
-            counts.add(&line, self.matcher, self.values, self.now, None);
+            counts.add(&line, self.shared, self.now, None);
             return;
         }
-        let matched = counts.add(&line, self.matcher, self.values, self.now, None);
+        let matched = counts.add(&line, self.shared, self.now, None);
+        if !matched {
+            self.note(|| line, bytes, None);
+        }
         previous.clear();
         if matched && bytes.len() <= MAX_PREVIOUS {
             previous.extend_from_slice(bytes);
@@ -154,11 +180,27 @@ impl Counter<'_> {
     /// Counts a message that came taken apart, with its level.
     pub fn count_message(&self, line: &Line<'_>, level: Option<u8>, counts: &mut Counts) {
         counts.bytes += line.message.len() as u64;
-        if self.matcher.concerns(line.message) {
-            counts.add(line, self.matcher, self.values, self.now, level);
-        } else {
+        let concerns = self.shared.matcher.concerns(line.message);
+        if !concerns {
             counts.pass(self.now, level);
         }
+        if !concerns || !counts.add(line, self.shared, self.now, level) {
+            self.note(|| *line, line.message, level);
+        }
+    }
+
+    /// Notes the shape of a line that nothing matches, or of one in so many.
+    fn note<'l>(&self, line: impl FnOnce() -> Line<'l>, bytes: &[u8], level: Option<u8>) {
+        let nth = self.unmatched.get();
+        self.unmatched.set(nth + 1);
+        let weight = match nth {
+            0..ALL => 1,
+            nth if nth % SHARE == 0 => SHARE,
+            _ => return,
+        };
+        let line = line();
+        let mut unknown = self.shared.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        unknown.add(line.program, line.message, bytes, level, weight);
     }
 }
 
@@ -180,12 +222,11 @@ impl Counts {
     pub fn add(
         &mut self,
         line: &Line<'_>,
-        matcher: &Matcher,
-        values: &Values,
+        shared: &Shared,
         now: SystemTime,
         level: Option<u8>,
     ) -> bool {
-        let matches = matcher.matches(line);
+        let matches = shared.matcher.matches(line);
         if matches.is_empty() {
             self.pass(now, level);
             return false;
@@ -201,7 +242,7 @@ impl Counts {
             matched.count = matched.count.saturating_add(found.count);
             matched.last = now;
             for (name, value) in found.captures {
-                let label = values.label(found.signature, name, value);
+                let label = shared.values.label(found.signature, name, value);
                 let counted = matched.captures.entry(name.to_owned()).or_default();
                 let total = counted.entry(label).or_default();
                 *total = total.saturating_add(found.count);
@@ -237,23 +278,18 @@ mod tests {
             "- {id: a, title: t, pattern: 'from (?P<who>\\S+)', severity: info, verdict: watch,
             captures: [who]}";
         let matcher = Matcher::new(serde_saphyr::from_str(yaml).unwrap());
-        let (values, mut counts) = (Values::default(), Counts::default());
+        let shared = Shared { matcher, values: Values::default(), unknown: Mutex::default() };
+        let mut counts = Counts::default();
         for round in 0..3 {
             for who in 0..30 {
                 let line = format!("from host{who}");
-                counts.add(
-                    &header::parse(line.as_bytes()),
-                    &matcher,
-                    &values,
-                    SystemTime::now(),
-                    None,
-                );
+                counts.add(&header::parse(line.as_bytes()), &shared, SystemTime::now(), None);
             }
             let who = &counts.signatures[&0].captures["who"];
             assert_eq!(who.len(), MAX_VALUES + 1);
             assert_eq!((who["host0"], who[OTHER]), (round + 1, (round + 1) * 10));
         }
-        counts.add(&header::parse(b"nothing"), &matcher, &values, SystemTime::now(), None);
+        counts.add(&header::parse(b"nothing"), &shared, SystemTime::now(), None);
         assert_eq!((counts.lines, counts.unmatched(), counts.signatures[&0].count), (91, 1, 90));
     }
 }

@@ -3,12 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use super::counts::{Counter, Counts, Place, Published, Values};
+use super::counts::{Counter, Counts, Place, Published, Shared};
 use super::effects::LostMessages;
 use super::header::{self, Line};
-use super::matcher::Matcher;
 use super::{journal, kmsg};
 
 /// The journal is looked at this often, which costs microseconds; the kernel's ring wakes us.
@@ -33,8 +32,7 @@ pub enum Log {
 pub struct Records {
     log: Open,
     published: Arc<Mutex<Published>>,
-    matcher: Arc<Matcher>,
-    values: Arc<Values>,
+    shared: Arc<Shared>,
 }
 
 enum Open {
@@ -44,12 +42,7 @@ enum Open {
 
 impl Records {
     /// Takes up where the last run has left it, or begins with what is written from now on.
-    pub fn new(
-        log: Log,
-        published: Arc<Mutex<Published>>,
-        matcher: Arc<Matcher>,
-        values: Arc<Values>,
-    ) -> Self {
+    pub fn new(log: Log, published: Arc<Mutex<Published>>, shared: Arc<Shared>) -> Self {
         let place = published.lock().unwrap_or_else(PoisonError::into_inner).place.clone();
         let log = match log {
             Log::Kmsg(device, procfs) => Open::Kmsg { device, procfs, reader: None },
@@ -61,7 +54,7 @@ impl Records {
                 Open::Journal(Box::new(journal::Reader::new(directories, position, false)))
             }
         };
-        let mut records = Self { log, published, matcher, values };
+        let mut records = Self { log, published, shared };
         // What was there before is passed over, or what came meanwhile begun with.
         while matches!(records.turn(), Ok(true)) && !records.has_place() {}
         records
@@ -101,12 +94,7 @@ impl Records {
     fn turn(&mut self) -> io::Result<bool> {
         let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
         let Published { counts, place, error, notes, .. } = &mut *published;
-        let counter = Counter {
-            matcher: &self.matcher,
-            values: &self.values,
-            parse: header::parse,
-            now: SystemTime::now(),
-        };
+        let counter = Counter::new(&self.shared, header::parse);
         let result = match &mut self.log {
             Open::Kmsg { device, procfs, reader } => {
                 let position = match place {

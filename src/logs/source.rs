@@ -10,11 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::content::{self, FileId, SPAN, nanos};
-use super::counts::{Counter, Published, Values};
+use super::counts::{Counter, Published, Shared};
 use super::effects::{Effects, Rotation};
 use super::follower::{Follower, Look};
 use super::header;
-use super::matcher::Matcher;
 use super::rotated;
 use super::watch::Watch;
 use crate::config::{Format, Source};
@@ -58,8 +57,7 @@ pub struct Reader {
     /// When each directory that logs may appear in was last changed, as of the last scan.
     directories: BTreeMap<PathBuf, Option<(i64, i64)>>,
     buffer: Vec<u8>,
-    matcher: Arc<Matcher>,
-    values: Arc<Values>,
+    shared: Arc<Shared>,
     published: Arc<Mutex<Published>>,
     /// Files that may be open at one time.
     descriptors: usize,
@@ -84,8 +82,7 @@ impl Reader {
         source: Source,
         known: bool,
         published: Arc<Mutex<Published>>,
-        matcher: Arc<Matcher>,
-        values: Arc<Values>,
+        shared: Arc<Shared>,
         descriptors: usize,
     ) -> Self {
         let mut reader = Self {
@@ -95,8 +92,7 @@ impl Reader {
             watch: Watch::new(),
             directories: BTreeMap::new(),
             buffer: vec![0; SPAN + CHUNK],
-            matcher,
-            values,
+            shared,
             published,
             descriptors,
             open: 0,
@@ -318,15 +314,11 @@ impl Reader {
         let mut effects = Effects::default();
         let open = follower.open_files();
         let look = follower.look(now, &mut self.buffer, &mut effects);
-        let counter = Counter {
-            matcher: &self.matcher,
-            values: &self.values,
-            parse: match self.source.format {
-                Format::Syslog => header::parse,
-                Format::Plain => header::plain,
-            },
-            now: SystemTime::now(),
+        let parse = match self.source.format {
+            Format::Syslog => header::parse,
+            Format::Plain => header::plain,
         };
+        let counter = Counter::new(&self.shared, parse);
         let mut published = lock(&self.published);
         let Published { files, counts, .. } = &mut *published;
         let file = match files.get_mut(path) {

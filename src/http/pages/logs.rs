@@ -1,0 +1,125 @@
+//! What the page says of the logs: sources, what matched, and the lines that nobody knows.
+
+use super::{Line, Mark, Table};
+use crate::logs::View;
+use crate::logs::counts::LEVELS;
+use crate::logs::effects::{Lost, LostMessages, Rotation};
+use crate::logs::signature::Verdict;
+
+/// Shapes of unknown lines on the page.
+const SHAPES: usize = 15;
+
+/// The sources, the signatures that have matched, those that ask to act first, and unknown lines.
+pub fn tables(view: &View) -> [Table; 3] {
+    let published = view.sources();
+    let sources = published.iter().map(|(configured, source)| {
+        let files: Vec<_> = match (configured.kmsg, configured.journal) {
+            (true, _) => vec!["/dev/kmsg".to_owned()],
+            (_, true) => vec!["the journal".to_owned()],
+            _ => configured.files.iter().map(|path| path.display().to_string()).collect(),
+        };
+        let of_files = source.files.values().filter_map(|file| file.error.clone());
+        let errors: Vec<_> = source.error.clone().into_iter().chain(of_files).collect();
+        let (mark, state) = match &errors[..] {
+            [] if source.files.is_empty() && source.place.is_none() => {
+                (Mark::Watch, "no file matches".to_owned())
+            }
+            [] => (Mark::Plain, "ok".to_owned()),
+            [one] => (Mark::Act, one.clone()),
+            [one, ..] => (Mark::Act, format!("{one}, and {} more", errors.len() - 1)),
+        };
+        let counts = &source.counts;
+        let rotations: u64 = Rotation::ALL.iter().map(|(how, _)| counts.sums.rotations(*how)).sum();
+        let lost: u64 = Lost::ALL.iter().map(|(why, _)| counts.sums.lost(*why)).sum();
+        let messages = LostMessages::ALL.iter().map(|(why, _)| counts.sums.lost_messages(*why));
+        let messages: u64 = messages.sum();
+        let numbers = [
+            source.files.len() as u64,
+            counts.lines,
+            counts.unmatched(),
+            rotations,
+            lost,
+            messages,
+        ];
+        let mut cells = vec![configured.name.clone(), files.join(" "), state];
+        cells.extend(numbers.iter().map(ToString::to_string));
+        Line { mark, cells }
+    });
+    let sources = Table {
+        title: "Log sources",
+        heads: vec![
+            "source",
+            "files",
+            "state",
+            "logs",
+            "lines",
+            "unknown",
+            "rotations",
+            "bytes lost",
+            "messages lost",
+        ],
+        rows: sources.collect(),
+        empty: "none; the notes say why",
+    };
+    let mut matched: Vec<_> = view
+        .signatures(&published)
+        .filter_map(|(signature, matched)| Some((signature, matched?.count)))
+        .collect();
+    matched.sort_by_key(|(signature, count)| {
+        (signature.verdict as u8, signature.severity as u8, std::cmp::Reverse(*count))
+    });
+    let matched = matched.into_iter().map(|(signature, count)| {
+        let mark = match signature.verdict {
+            Verdict::Act => Mark::Act,
+            Verdict::Watch => Mark::Watch,
+            Verdict::Harmless => Mark::Plain,
+        };
+        let cells = vec![
+            signature.verdict.label().to_owned(),
+            signature.severity.label().to_owned(),
+            count.to_string(),
+            signature.id.value.clone(),
+            signature.title.clone(),
+            signature.advice.clone(),
+        ];
+        Line { mark, cells }
+    });
+    let matched = Table {
+        title: "Log lines of a known meaning",
+        heads: vec!["verdict", "severity", "count", "signature", "what", "what to do"],
+        rows: matched.collect(),
+        empty: "none since start",
+    };
+    [sources, matched, unknown(view)]
+}
+
+/// The most frequent shapes of lines that no signature matched. Lines may hold what not everybody who
+/// reaches the port should read, so they are shown as they were written only where that is configured.
+fn unknown(view: &View) -> Table {
+    let rows = view.unknown(SHAPES).into_iter().map(|shape| {
+        let about = if shape.over > 0 { "about " } else { "" };
+        let level = shape.level.and_then(|level| LEVELS.get(usize::from(level))).copied();
+        let mut cells = vec![
+            format!("{about}{}", shape.count),
+            level.unwrap_or("–").to_owned(),
+            shape.program.clone().unwrap_or_else(|| "–".to_owned()),
+            shape.text.clone(),
+        ];
+        if view.examples {
+            cells.push(shape.example.clone());
+            cells.push(shape.stub());
+        }
+        Line { mark: Mark::Plain, cells }
+    });
+    let mut heads = vec!["lines", "level", "program", "shape"];
+    if view.examples {
+        heads.extend(["example", "signature to be filled in"]);
+    }
+    let title = if view.examples {
+        "Lines nobody knows, by shape"
+    } else {
+        "Lines nobody knows, by shape (logs.examples: true shows examples and signatures to fill in; \
+         so does telltale_exporter scan)"
+    };
+    Table { title, heads, rows: rows.collect(), empty: "none since start" }
+}
