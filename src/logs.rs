@@ -4,6 +4,9 @@
 //! each line apart ([`header`]), asks the [`matcher`] which of the [`catalog`]'s [`signature`]s it is
 //! counted for, and publishes positions and [`counts`] together. The collector reads what is published,
 //! writes it to the [`snapshot`] and shows it, and never waits for a line.
+//!
+//! [`export`] and [`kmsg`] are the forms of the journal and of the kernel's log; [`unknown`] finds the most
+//! frequent shapes among the lines that no signature knows.
 
 pub mod anchors;
 pub mod catalog;

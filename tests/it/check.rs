@@ -97,7 +97,7 @@ fn all_mistakes_are_told_with_file_and_line() {
         );
     }
     assert!(
-        said.contains(&format!("{config}:4: logs.signatures: '/none.yml': no such file")),
+        said.contains(&format!("{config}:4: logs.signatures '/none.yml': no such file")),
         "{said}"
     );
     assert!(

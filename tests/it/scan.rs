@@ -138,13 +138,19 @@ fn the_kernels_log_in_all_its_forms() {
     for (name, text) in [
         ("kmsg", format!("4,1,2000000,-;{message}\n SUBSYSTEM=x\n6,2,3000000,-;what is this\n")),
         ("dmesg", format!("[    2.000000] {message}\n[    3.000000] what is this\n")),
+        (
+            "dated",
+            format!(
+                "[Fri Nov 20 05:08:30 2026] {message}\n[Fri Nov 20 05:08:31 2026] what is this\n"
+            ),
+        ),
         ("raw", format!("<4>[    2.000000] {message}\n<6>[    3.000000] what is this\n")),
     ] {
         let (report, _) = json(&[], &[&file(dir.path(), name, text.as_bytes())]);
         let (found, unknown) = counts(&report);
         assert_eq!((found.len(), found[0].1, unknown), (1, 1, 1), "{name}: {report:#}");
         // Nobody knows when the boot was.
-        assert_eq!(report["signatures"][0]["first"], Value::Null);
+        assert_eq!(report["signatures"][0]["first"].is_string(), name == "dated");
         assert_eq!(report["unknown"][0]["shape"], "kernel: what is this");
     }
 }
@@ -300,6 +306,32 @@ fn the_other_forms_of_the_report() {
         markdown.contains("| act | critical | 1 | sshd could not become the user"),
         "{markdown}"
     );
+}
+
+/// What the README shows is what a reader gets; the year is that of the checkout.
+#[test]
+fn the_readme_shows_a_real_scan() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("```console\n$ telltale_exporter scan ").unwrap();
+    let (shown, _) = rest.split_once("```").unwrap();
+    let (words, shown) = shown.split_once('\n').unwrap();
+    let script = format!("exec \"$0\" scan {words}");
+    let output = Command::new("sh")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_telltale_exporter")])
+        .current_dir(root)
+        .env("TZ", "UTC")
+        .output()
+        .unwrap();
+    let without_year = |line: &str| match line.split_once(", 20") {
+        Some((start, rest)) => format!("{start}{}", rest.get(2..).unwrap_or_default()),
+        None => line.to_owned(),
+    };
+    let said = String::from_utf8(output.stdout).unwrap();
+    let said: Vec<_> = said.lines().map(without_year).collect();
+    for line in shown.lines().filter(|line| *line != "[…]").map(without_year) {
+        assert!(said.contains(&line), "{line}\n{said:#?}");
+    }
 }
 
 /// On a terminal it has colours and its width; a bar appears only for what takes a while.

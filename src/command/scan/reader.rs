@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::input::Input;
 use super::tally::Tally;
-use super::times::{Clock, Time};
+use super::times::{self, Clock, Time};
 use crate::logs::export::{self, Export};
 use crate::logs::header;
 use crate::logs::kmsg::dump::{self, Dmesg, Dump};
@@ -105,6 +105,10 @@ fn one(form: &mut Form, line: &[u8], clock: &mut Clock, tally: &mut Tally<'_>) {
 
 fn kernel(record: &Record<'_>, clock: &Clock, tally: &mut Tally<'_>) {
     let time = i64::try_from(record.micros).ok().map(|micros| clock.uptime(micros));
+    of_record(record, time, tally);
+}
+
+fn of_record(record: &Record<'_>, time: Option<Time>, tally: &mut Tally<'_>) {
     for line in record.lines() {
         tally.line(&line, line.message, time);
     }
@@ -122,18 +126,25 @@ fn text(line: &[u8], clock: &mut Clock, tally: &mut Tally<'_>) {
     }
     if !tally.concerns(line) && !tally.looks_at_unknown() {
         tally.pass(line);
-        return;
+    } else if let Some(Dmesg { priority, micros, text }) = dump::dmesg_line(line) {
+        kernel(&printed(priority, micros, text), clock, tally);
+    } else if let Some((_, text)) = times::dated(line) {
+        of_record(&printed(None, 0, text), clock.of(line), tally);
+    } else {
+        tally.text(line, &header::parse(line), || clock.of(line));
     }
-    match dump::dmesg_line(line) {
-        // As the record that it was printed of: dmesg shows the same.
-        Some(Dmesg { priority, micros, text }) => {
-            let priority = priority.unwrap_or(0);
-            let (facility, level) = (priority >> 3, priority & 7);
-            let (message, part) = (Cow::Borrowed(text), Part::Whole);
-            let record =
-                Record { facility, level, sequence: 0, micros, part, caller: None, message };
-            kernel(&record, clock, tally);
-        }
-        None => tally.text(line, &header::parse(line), || clock.of(line)),
+}
+
+/// The record that a line of dmesg was printed of.
+fn printed(priority: Option<u8>, micros: u64, text: &[u8]) -> Record<'_> {
+    let priority = priority.unwrap_or(0);
+    Record {
+        facility: priority >> 3,
+        level: priority & 7,
+        sequence: 0,
+        micros,
+        part: Part::Whole,
+        caller: None,
+        message: Cow::Borrowed(text),
     }
 }

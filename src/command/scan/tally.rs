@@ -113,6 +113,10 @@ impl<'m> Tally<'m> {
         {
             self.within = self.window.has(time);
         }
+        if !self.within {
+            // What repeats a line that was not asked for does not repeat an earlier one.
+            self.previous.clear();
+        }
         self.within
     }
 

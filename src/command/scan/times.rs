@@ -73,12 +73,12 @@ impl Clock {
 
     /// The time at the start of a line, in any of the forms: traditional and ISO 8601, perhaps after
     /// `<34>` and the `1` of RFC 5424; an audit record's `msg=audit(1760000000.123:45)`; the kernel's
-    /// `[   12.345678]`.
+    /// `[   12.345678]`, and `[Fri Nov 20 05:08:30 2026]` of `dmesg -T`.
     pub fn of(&mut self, line: &[u8]) -> Option<Time> {
         let line = after_priority(line);
         match line.first()? {
             b'0'..=b'9' => iso(line.strip_prefix(b"1 ").unwrap_or(line), &self.zone).map(Time::At),
-            b'[' => self.kernel(line),
+            b'[' => self.kernel(line).or_else(|| self.dated(line)),
             b'A' | b'D' | b'F' | b'J' | b'M' | b'N' | b'O' | b'S' => {
                 self.traditional(line).map(Time::At)
             }
@@ -125,12 +125,27 @@ impl Clock {
         })
     }
 
+    /// `[Fri Nov 20 05:08:30 2026]`.
+    fn dated(&self, line: &[u8]) -> Option<Time> {
+        let (date, _) = dated(line)?;
+        let date = std::str::from_utf8(date).ok()?;
+        let time = DateTime::strptime("%a %b %e %H:%M:%S %Y", date).ok()?;
+        in_zone(time, &self.zone).map(Time::At)
+    }
+
     /// `[   12.345678]`.
     fn kernel(&self, line: &[u8]) -> Option<Time> {
         let rest = line.strip_prefix(b"[")?.trim_ascii_start();
         let end = rest.iter().take(24).position(|&byte| byte == b']')?;
         seconds(&rest[..end]).map(|micros| self.uptime(micros))
     }
+}
+
+/// The date and the text of a line that `dmesg -T` printed: `[Fri Nov 20 05:08:30 2026] text`.
+pub fn dated(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (date, rest) = line.strip_prefix(b"[")?.split_at_checked(24)?;
+    let is_date = [date[3], date[7], date[10], date[13], date[16], date[19]] == *b"   :: ";
+    Some((date, rest.strip_prefix(b"] ").filter(|_| is_date)?))
 }
 
 /// A time field of the journal: microseconds since 1970.
