@@ -165,15 +165,12 @@ fn entries(reader: &mut journal::Reader, counter: &Counter<'_>, counts: &mut Cou
     let outcome = reader.read(CHUNK, Instant::now(), |entry| {
         // An entry names no host where journald knew none, but it is no line without a header either.
         let host = if entry.hostname.is_empty() { b"-" } else { entry.hostname };
-        let line = Line {
-            priority: entry.priority,
-            host,
-            program: entry.identifier,
-            pid: entry.pid,
-            message: entry.message,
-            times: 1,
-        };
-        counter.count_message(&line, entry.priority, counts);
+        let (priority, program, pid) = (entry.priority, entry.identifier, entry.pid);
+        let text = entry.message.strip_suffix(b"\n").unwrap_or(entry.message);
+        for message in text.split(|&byte| byte == b'\n') {
+            let line = Line { priority, host, program, pid, message, times: 1 };
+            counter.count_message(&line, priority, counts);
+        }
     });
     counts.sums.lose_messages(LostMessages::Missing, outcome.lost);
     outcome.more
