@@ -1,8 +1,8 @@
 //! The journal of systemd-journald, read from its files without its library: all files of some directories
 //! as one stream of entries.
 //!
-//! [`format`] has the structures of a journal file, [`compress`] the beginning of a compressed field,
-//! [`bytes`] the reading by pieces, without mapping; [`file`] goes through one file entry by entry,
+//! [`mod@format`] has the structures of a journal file, [`compress`] the beginning of a compressed field,
+//! [`bytes`] the reading by pieces, without mapping; [`mod@file`] goes through one file entry by entry,
 //! [`directory`] sees them come and go, [`fields`] is what is kept of an entry, and [`position`] knows which
 //! were handed out and how many were lost.
 
