@@ -113,6 +113,9 @@ fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Sour
     }
     for (nth, source) in list.iter().enumerate() {
         let refuse = |why: &str| Err(D::Error::custom(format!("source '{}': {why}", source.name)));
+        if source.name.chars().any(char::is_control) {
+            return refuse("its name has a control character");
+        }
         if source.name.is_empty() || list[..nth].iter().any(|other| other.name == source.name) {
             return refuse("give each source a name of its own");
         }

@@ -40,7 +40,7 @@ use crate::config::{self, Source};
 use crate::metrics::{Desc, Metrics};
 use crate::state::{Loaded, State};
 use choice::Choice;
-use counts::{LEVELS, Matched, Published, Shared, Values};
+use counts::{ByLevel, LEVELS, Matched, Published, Shared, Values};
 use effects::{Lost, LostMessages, Rotation};
 use matcher::Matcher;
 use records::{Log, Records};
@@ -291,7 +291,7 @@ impl Collector for Logs {
         found.warnings.extend(self.state.warnings());
         found.metrics.add(&STATE_ERRORS, &[], self.state.errors() as f64);
         for (source, shown) in &published {
-            export_source(&source.name, shown, &mut found.metrics);
+            export_source(source, shown, &mut found.metrics);
             found.warnings.extend(warnings(&source.name, shown));
         }
         for (signature, matched) in self.view.signatures(&published) {
@@ -329,13 +329,14 @@ fn unreadable(name: &str, path: &Path, error: &str) -> String {
     format!("source {name}: {}: {error}{cure}", path.display())
 }
 
-fn export_source(name: &str, source: &Published, metrics: &mut Metrics) {
+fn export_source(configured: &Source, source: &Published, metrics: &mut Metrics) {
+    let (name, numbered) = (&*configured.name, configured.kmsg || configured.journal);
     let labels = [("source", name)];
     let counts = &source.counts;
     metrics.add(&LINES, &labels, counts.lines as f64);
     metrics.add(&BYTES, &labels, counts.bytes as f64);
-    export_unmatched(name, source, metrics);
-    if source.place.is_some() {
+    export_unmatched(name, numbered, &counts.unmatched, metrics);
+    if numbered {
         for (why, reason) in LostMessages::ALL {
             let labels = [("source", name), ("reason", reason)];
             metrics.add(&LOST_MESSAGES, &labels, counts.sums.lost_messages(why) as f64);
@@ -369,10 +370,9 @@ fn export_last_line(name: &str, source: &Published, metrics: &mut Metrics) {
 }
 
 /// By level where the source has levels: files have none.
-fn export_unmatched(name: &str, source: &Published, metrics: &mut Metrics) {
-    let unmatched = &source.counts.unmatched;
-    if source.place.is_none() {
-        metrics.add(&UNMATCHED, &[("source", name)], source.counts.unmatched() as f64);
+fn export_unmatched(name: &str, levels: bool, unmatched: &ByLevel, metrics: &mut Metrics) {
+    if !levels {
+        metrics.add(&UNMATCHED, &[("source", name)], unmatched.iter().sum::<u64>() as f64);
         return;
     }
     for (level, count) in LEVELS.iter().zip(unmatched) {

@@ -6,14 +6,18 @@
 
 use std::path::{Path, PathBuf};
 
-use super::journal;
 use crate::config::{Format, Source};
 
 /// The files that rsyslog writes, by distribution; those of a set do not overlap, and have the kernel's
 /// lines too.
 const LAYOUTS: [&[(&str, &str)]; 2] = [
     &[("syslog", "var/log/syslog"), ("auth", "var/log/auth.log")],
-    &[("messages", "var/log/messages"), ("secure", "var/log/secure"), ("cron", "var/log/cron")],
+    &[
+        ("messages", "var/log/messages"),
+        ("secure", "var/log/secure"),
+        ("cron", "var/log/cron"),
+        ("maillog", "var/log/maillog"),
+    ],
 ];
 
 /// The sources, and why these.
@@ -53,15 +57,15 @@ pub fn choose(rootfs: &Path) -> Choice {
         directories: Vec::new(),
     };
     let journald = exists("run/systemd/journal/socket");
-    if journald && is_readable(rootfs) {
+    let journal = journal(rootfs);
+    if journald && journal.is_ok() {
         let why = "the journal is read, which has what syslog and the kernel write as well";
         let sources = vec![Source { journal: true, ..source("journal") }];
         return Choice { sources, why: why.to_owned() };
     }
-    let no_journal = if journald {
-        "the journal cannot be read (add the exporter to the group systemd-journal to have it)"
-    } else {
-        "journald does not run here"
+    let no_journal = match journal {
+        Err(why) if journald => why,
+        _ => "journald does not run here",
     };
     if let Some(layout) = LAYOUTS.iter().find(|layout| exists(layout[0].1)) {
         let file = |&(name, path): &(&str, &str)| Source {
@@ -86,16 +90,32 @@ pub fn choose(rootfs: &Path) -> Choice {
     Choice { sources: Vec::new(), why }
 }
 
-/// Whether there is a journal of the host that we may read.
-fn is_readable(rootfs: &Path) -> bool {
-    let mut reader = journal::Reader::new(journals(rootfs), None, false);
-    reader.read(0, std::time::Instant::now(), |_| {});
-    reader.has_files() && reader.unreadable().next().is_none()
+/// Whether there is a journal of the host that we may read; damaged files in it are no reason against it.
+fn journal(rootfs: &Path) -> Result<(), &'static str> {
+    let directories = journals(rootfs);
+    if directories.is_empty() {
+        return Err("the journal is not found without /etc/machine-id");
+    }
+    let current = directories.iter().map(|directory| directory.join("system.journal"));
+    let opened: Vec<_> = current.map(std::fs::File::open).collect();
+    if opened.iter().any(Result::is_ok) {
+        return Ok(());
+    }
+    let refused = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    if opened.iter().any(|file| file.as_ref().is_err_and(refused)) {
+        Err(
+            "the journal may not be read (add the exporter to the group systemd-journal to have it)",
+        )
+    } else {
+        Err("journald keeps no journal (Storage=none)")
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const JOURNAL: &str = "var/log/journal/7c4f5a0f5a914fe8b7a1e0d6b1f7b0aa";
 
     /// Names of what is chosen for a host with these files.
     fn chosen(files: &[&str]) -> (Vec<String>, String) {
@@ -103,7 +123,7 @@ mod tests {
         for file in files {
             let path = root.path().join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, "").unwrap();
+            std::fs::write(path, "7c4f5a0f5a914fe8b7a1e0d6b1f7b0aa\n").unwrap();
         }
         let choice = choose(root.path());
         (choice.sources.into_iter().map(|source| source.name).collect(), choice.why)
@@ -114,7 +134,7 @@ mod tests {
         let debian = ["var/log/syslog", "var/log/auth.log", "var/log/kern.log", "var/log/messages"];
         assert_eq!(chosen(&debian).0, ["syslog", "auth"]);
         let red_hat = ["var/log/messages", "var/log/secure", "var/log/cron", "var/log/maillog"];
-        assert_eq!(chosen(&red_hat).0, ["messages", "secure", "cron"]);
+        assert_eq!(chosen(&red_hat).0, ["messages", "secure", "cron", "maillog"]);
         assert_eq!(chosen(&["var/log/messages"]).0, ["messages"]);
     }
 
@@ -126,10 +146,16 @@ mod tests {
     }
 
     #[test]
-    fn a_journald_whose_journal_cannot_be_read_is_told() {
-        let files = ["run/systemd/journal/socket", "var/log/syslog"];
+    fn why_the_journal_is_not_read_is_told() {
+        let mut files = vec!["run/systemd/journal/socket", "var/log/syslog"];
         let (sources, why) = chosen(&files);
         assert_eq!(sources, ["syslog"]);
-        assert!(why.contains("systemd-journal"), "{why}");
+        assert!(why.contains("machine-id"), "{why}");
+        files.push("etc/machine-id");
+        assert!(chosen(&files).1.contains("Storage=none"));
+        let (journal, damaged) =
+            (format!("{JOURNAL}/system.journal"), format!("{JOURNAL}/user-1000@1.journal~"));
+        files.extend([&*journal, &*damaged]);
+        assert_eq!(chosen(&files).0, ["journal"], "a damaged file is no reason against it");
     }
 }

@@ -64,7 +64,10 @@ impl Entry {
         let text = message.strip_suffix(b"\n").unwrap_or(message);
         // An entry without a host's name is no line without a header either.
         let host = self.host().filter(|host| !host.is_empty()).unwrap_or(b"-");
-        let (program, pid, priority) = (self.program(), self.pid(), self.priority());
+        let (pid, priority) = (self.pid(), self.priority());
+        // Anybody may call themselves kernel; journald knows who is.
+        let kernel = self.transport().is_none_or(|transport| transport == b"kernel");
+        let program = self.program().filter(|name| kernel || *name != b"kernel");
         text.split(|&byte| byte == b'\n').map(move |message| Line {
             priority,
             host,

@@ -49,7 +49,7 @@ pub(super) fn priority(line: &[u8]) -> (Option<u8>, &[u8]) {
 
 /// What follows the time and one space.
 fn after_time(line: &[u8]) -> Option<&[u8]> {
-    let length = if is_traditional(line) { 15 } else { iso_length(line)? };
+    let length = if is_traditional(line) { after_fraction(line, 15) } else { iso_length(line)? };
     line.get(length..)?.strip_prefix(b" ")
 }
 
@@ -65,15 +65,21 @@ fn iso_length(line: &[u8]) -> Option<usize> {
     if !line.get(..19).is_some_and(|time| matches(time, b"0000-00-00T00:00:00")) {
         return None;
     }
-    let mut at = 19;
-    if line.get(at) == Some(&b'.') {
-        at += 1 + line[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    }
+    let at = after_fraction(line, 19);
     match line.get(at)? {
         b'Z' => Some(at + 1),
+        // Without the colon it may be another log than syslog, such as MongoDB's.
         b'+' | b'-' => matches(line.get(at + 1..at + 6)?, b"00:00").then_some(at + 6),
         _ => None,
     }
+}
+
+/// Where a fraction of a second ends, if one is there, as in `journalctl -o short-precise`.
+fn after_fraction(line: &[u8], at: usize) -> usize {
+    if line.get(at) != Some(&b'.') {
+        return at;
+    }
+    at + 1 + line[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
 /// Compares with a pattern in which `0` is a digit, `_` a digit or a space, the rest itself.
@@ -179,6 +185,7 @@ mod tests {
             "Nov 20 05:08:30",
             "2026-11-20T05:13:11.573002+00:00",
             "2026-11-20T05:13:11Z",
+            "Nov 20 05:08:30.123456",
         ] {
             let line = format!("{time} ht-web04 sshd[14492]: fatal: setresuid 500: x");
             let expected = (Some("sshd"), Some(14492), "ht-web04", "fatal: setresuid 500: x");

@@ -91,9 +91,12 @@ impl Records {
     }
 
     /// Reads and counts what is there, up to a bound, and publishes; whether there is more.
+    ///
+    /// What is published is not locked meanwhile, for a disk may hang, and scrapes must not: this thread
+    /// alone changes it.
     fn turn(&mut self) -> io::Result<bool> {
-        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
-        let Published { counts, place, error, notes, .. } = &mut *published;
+        let mut next = self.published.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Published { counts, place, error, notes, .. } = &mut next;
         let counter = Counter::new(&self.shared, header::parse);
         let result = match &mut self.log {
             Open::Kmsg { device, procfs, reader } => {
@@ -122,6 +125,7 @@ impl Records {
             }
         };
         *error = result.as_ref().err().map(ToString::to_string);
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = next;
         result
     }
 }
@@ -165,7 +169,10 @@ fn entries(reader: &mut journal::Reader, counter: &Counter<'_>, counts: &mut Cou
     let outcome = reader.read(CHUNK, Instant::now(), |entry| {
         // An entry names no host where journald knew none, but it is no line without a header either.
         let host = if entry.hostname.is_empty() { b"-" } else { entry.hostname };
-        let (priority, program, pid) = (entry.priority, entry.identifier, entry.pid);
+        let (priority, pid) = (entry.priority, entry.pid);
+        // Anybody may call themselves kernel; journald knows who is.
+        let kernel = entry.transport == b"kernel";
+        let program = entry.identifier.filter(|name| kernel || *name != b"kernel");
         let text = entry.message.strip_suffix(b"\n").unwrap_or(entry.message);
         for message in text.split(|&byte| byte == b'\n') {
             let line = Line { priority, host, program, pid, message, times: 1 };

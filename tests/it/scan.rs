@@ -222,6 +222,23 @@ fn exit_codes_and_damage() {
 }
 
 #[test]
+fn what_cannot_be_read_is_told_with_the_cure() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = file(dir.path(), "system.journal", b"LPKSHHRH\0\0\0\0");
+    let bzip2 = file(dir.path(), "log.bz2", b"BZh91AY&SY");
+    let long = file(dir.path(), "long", &vec![b'x'; 200_000]);
+    for (path, says) in [
+        (&journal, "journalctl --file"),
+        (&bzip2, "bzcat"),
+        (&long, "134464 bytes of lines longer than 64 KiB"),
+    ] {
+        let (report, code) = json(&[], &[path]);
+        let error = report["errors"][0].as_str().unwrap_or_default();
+        assert!(code == 2 && error.contains(says), "{code} {report}");
+    }
+}
+
+#[test]
 fn a_reader_that_goes_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
     let mut text = String::new();

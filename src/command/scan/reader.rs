@@ -39,6 +39,21 @@ impl Form {
     }
 }
 
+/// What to do with a file that is no text, told by how it begins.
+fn no_log(head: &[u8]) -> Option<&'static str> {
+    let begins = |magic: &[u8]| head.starts_with(magic);
+    if begins(b"LPKSHHRH") {
+        return Some(
+            "this is a file of the journal; scan its export: journalctl --file FILE -o export | \
+             telltale_exporter scan -",
+        );
+    }
+    let unpack = begins(b"BZh") || begins(&[0x04, 0x22, 0x4d, 0x18]);
+    unpack.then_some(
+        "bzip2 and lz4 are not read; unpack it: bzcat or lz4cat FILE | telltale_exporter scan -",
+    )
+}
+
 /// Counts all lines; what could not be read comes back, one line each.
 pub fn read(
     input: &mut Input,
@@ -61,14 +76,17 @@ pub fn read(
             count => length += count,
         }
     }
+    if let Some(cure) = no_log(&buffer[..length]) {
+        return vec![format!("{}: {cure}", input.name())];
+    }
     let mut form = Form::of(&buffer[..length]);
-    let mut lines = Lines::default();
+    let (mut lines, mut cut) = (Lines::default(), 0);
     while length > 0 {
         let bytes = &buffer[..length];
         match &mut form {
             Form::Journal(export) => export.take(bytes, |entry| journal(entry, tally)),
             form => {
-                lines.take(bytes, |line| one(form, line, clock, tally));
+                cut += lines.take(bytes, |line| one(form, line, clock, tally));
             }
         }
         draw();
@@ -88,6 +106,12 @@ pub fn read(
             }
         }
     };
+    if cut > 0 {
+        errors.push(format!(
+            "{}: {cut} bytes of lines longer than 64 KiB are passed over",
+            input.name()
+        ));
+    }
     if damaged > 0 {
         let what = if damaged == 1 { "entry is" } else { "entries are" };
         errors.push(format!("{}: {damaged} {what} damaged and passed over", input.name()));

@@ -93,8 +93,9 @@ pub fn tables(view: &View) -> [Table; 3] {
     [sources, matched, unknown(view)]
 }
 
-/// The most frequent shapes of lines that no signature matched. Lines may hold what not everybody who
-/// reaches the port should read, so they are shown as they were written only where that is configured.
+/// The most frequent shapes of lines that no signature matched. They may hold what not everybody who
+/// reaches the port should read (a command line, a password typed as a name; the shape of a line that came
+/// once is the line), so without `logs.examples` only how many, how severe and whose they are is said.
 fn unknown(view: &View) -> Table {
     let rows = view.unknown(SHAPES).into_iter().map(|shape| {
         let about = if shape.over > 0 { "about " } else { "" };
@@ -103,23 +104,22 @@ fn unknown(view: &View) -> Table {
             format!("{about}{}", shape.count),
             level.unwrap_or("–").to_owned(),
             shape.program.clone().unwrap_or_else(|| "–".to_owned()),
-            shape.text.clone(),
         ];
         if view.examples {
+            cells.push(shape.text.clone());
             cells.push(shape.example.clone());
             cells.push(shape.stub());
         }
         Line { mark: Mark::Plain, cells }
     });
-    let mut heads = vec!["lines", "level", "program", "shape"];
+    let mut heads = vec!["lines", "level", "program"];
     if view.examples {
-        heads.extend(["example", "signature to be filled in"]);
+        heads.extend(["shape", "example", "signature to be filled in"]);
     }
     let title = if view.examples {
         "Lines nobody knows, by shape"
     } else {
-        "Lines nobody knows, by shape (logs.examples: true shows examples and signatures to fill in; \
-         so does telltale_exporter scan)"
+        "Lines nobody knows, by shape (what they say: logs.examples: true, or telltale_exporter scan)"
     };
     Table { title, heads, rows: rows.collect(), empty: "none since start" }
 }
