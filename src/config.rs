@@ -44,7 +44,7 @@ pub struct Logs {
 }
 
 /// One source of log lines.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// The label `source`.

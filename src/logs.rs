@@ -32,7 +32,7 @@ pub mod watch;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::collector::{Collector, Error, Found};
@@ -118,10 +118,7 @@ pub struct View {
 impl View {
     /// Every source with what it has published.
     pub fn sources(&self) -> Vec<(&Source, Published)> {
-        let published = |source: &Mutex<Published>| {
-            source.lock().unwrap_or_else(PoisonError::into_inner).clone()
-        };
-        self.sources.iter().map(|(source, shared)| (source, published(shared))).collect()
+        self.sources.iter().map(|(source, shared)| (source, lock(shared).clone())).collect()
     }
 
     /// Every signature with what it has counted in these sources.
@@ -144,7 +141,7 @@ impl View {
 
     /// The most frequent shapes of lines that no signature matched.
     pub fn unknown(&self, most: usize) -> Vec<Shape> {
-        self.shared.unknown.lock().unwrap_or_else(PoisonError::into_inner).top(most)
+        lock(&self.shared.unknown).top(most)
     }
 
     /// Writes what is about to be shown: after that no restart can fall back behind it.
@@ -152,6 +149,15 @@ impl View {
         let snapshot = Snapshot::of(sources, &self.retired, self.shared.matcher.signatures());
         state.save(snapshot.encode());
     }
+}
+
+/// What cannot be read is tried again after this, and then ever more seldom, up to a minute.
+const RETRY: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// What a thread that panicked has left is as good as what it had published.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The start waits so long for a source to find its files; their filesystem may hang.

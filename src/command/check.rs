@@ -8,7 +8,7 @@ use crate::args::Args;
 use crate::config::{self, Config, Source};
 use crate::logs::anchors;
 use crate::logs::catalog::{self, Catalog};
-use crate::logs::signature::Signature;
+use crate::logs::signature::{Signature, Wording};
 
 /// Anchors that are shorter make the search of every line look at more places.
 const STRONG: usize = 6;
@@ -111,10 +111,10 @@ fn warnings(catalog: &Catalog) -> Vec<String> {
 
 /// Wordings that slow down the search for all.
 fn weak(signature: &Signature) -> Vec<String> {
-    let strength = |text: &str| anchors::of(text).map_or(0, |set| anchors::strength(&set));
-    let texts =
-        signature.pattern.0.iter().map(|wording| (wording.text(), strength(wording.text())));
-    let weak = texts.filter(|(_, strength)| *strength < STRONG);
+    let texts = signature.pattern.0.iter().map(Wording::text);
+    let weak = texts
+        .map(|text| (text, anchors::strength(text)))
+        .filter(|(_, strength)| *strength < STRONG);
     weak.map(|(text, strength)| {
         format!(
             "'{text}' has only {strength} fixed bytes in a row, which slows the search in every line; \

@@ -21,8 +21,12 @@ pub fn of(pattern: &str) -> Option<Vec<Vec<u8>>> {
     required(&parser.parse(pattern).ok()?)
 }
 
-/// How much a set of anchors tells: its weakest has so many bytes.
-pub fn strength(set: &[Vec<u8>]) -> usize {
+/// How much the anchors of an expression tell: the weakest has so many bytes; 0 where there are none.
+pub fn strength(pattern: &str) -> usize {
+    of(pattern).map_or(0, |set| weakest(&set))
+}
+
+fn weakest(set: &[Vec<u8>]) -> usize {
     set.iter().map(Vec::len).min().unwrap_or(0)
 }
 
@@ -37,7 +41,7 @@ fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
         }
         _ => exact(hir),
     };
-    set.filter(|set| strength(set) > 0)
+    set.filter(|set| weakest(set) > 0)
 }
 
 /// The run of neighbours that tells most.
@@ -57,7 +61,7 @@ fn best(concat: &Hir) -> Option<Vec<Vec<u8>>> {
     }
     sets.push(run);
     // The first of equals: it is met soonest.
-    sets.into_iter().rev().max_by_key(|set| strength(set).min(LONGEST))
+    sets.into_iter().rev().max_by_key(|set| weakest(set).min(LONGEST))
 }
 
 /// The parts of a sequence, those of groups within it too.

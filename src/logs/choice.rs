@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{Format, Source};
+use crate::config::Source;
 
 /// The files that rsyslog writes, by distribution; those of a set do not overlap, and have the kernel's
 /// lines too.
@@ -48,14 +48,7 @@ pub fn ring(rootfs: &Path) -> PathBuf {
 /// Chooses.
 pub fn choose(rootfs: &Path) -> Choice {
     let exists = |path: &str| rootfs.join(path).exists();
-    let source = |name: &str| Source {
-        name: name.to_owned(),
-        files: Vec::new(),
-        format: Format::Syslog,
-        kmsg: false,
-        journal: false,
-        directories: Vec::new(),
-    };
+    let source = |name: &str| Source { name: name.to_owned(), ..Source::default() };
     let journald = exists("run/systemd/journal/socket");
     let journal = journal(rootfs);
     if journald && journal.is_ok() {

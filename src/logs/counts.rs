@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use super::effects::Sums;
 use super::header::{self, Line};
 use super::matcher::Matcher;
 use super::unknown::Shapes;
-use super::{follower, journal, kmsg};
+use super::{follower, journal, kmsg, lock};
 use crate::metrics::{OTHER, label_text};
 
 /// Values of one capture that make series; the rest is summed up. First come, first served, for good:
@@ -35,7 +35,7 @@ impl Values {
 
     /// The label for a value that was one before.
     pub fn claim(&self, signature: usize, name: &str, value: String) -> String {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = lock(&self.0);
         let values = taken.entry((signature, name.to_owned())).or_default();
         if values.contains(&value) || values.len() < MAX_VALUES {
             values.insert(value.clone());
@@ -199,7 +199,7 @@ impl<'a> Counter<'a> {
             _ => return,
         };
         let line = line();
-        let mut unknown = self.shared.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unknown = lock(&self.shared.unknown);
         unknown.add(line.program, line.message, bytes, level, weight);
     }
 }

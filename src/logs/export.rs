@@ -6,6 +6,7 @@
 use memchr::{memchr, memchr2};
 
 use super::header::Line;
+use super::journal;
 
 /// A longer field is cut; the rest of it is passed over.
 pub const MAX_FIELD: usize = 64 * 1024;
@@ -60,22 +61,15 @@ impl Entry {
 
     /// The lines of the message, each as from a log file.
     pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        let message = self.message();
-        let text = message.strip_suffix(b"\n").unwrap_or(message);
-        // An entry without a host's name is no line without a header either.
-        let host = self.host().filter(|host| !host.is_empty()).unwrap_or(b"-");
-        let (pid, priority) = (self.pid(), self.priority());
-        // Anybody may call themselves kernel; journald knows who is.
-        let kernel = self.transport().is_none_or(|transport| transport == b"kernel");
-        let program = self.program().filter(|name| kernel || *name != b"kernel");
-        text.split(|&byte| byte == b'\n').map(move |message| Line {
-            priority,
-            host,
-            program,
-            pid,
-            message,
+        let whole = Line {
+            priority: self.priority(),
+            host: self.host().unwrap_or_default(),
+            program: self.program(),
+            pid: self.pid(),
+            message: self.message(),
             times: 1,
-        })
+        };
+        journal::lines(whole, self.transport())
     }
 
     /// Process number that the writer gave, else the one that the kernel gave.

@@ -15,7 +15,7 @@ const BLOCK: usize = 4;
 pub const SHORTEST: usize = BLOCK;
 
 /// A longer one would make the stride wider, but some anchors have no more.
-pub const LONGEST_WINDOW: usize = 8;
+const LONGEST_WINDOW: usize = 8;
 
 /// Bits of the set: 32 KiB stay in the first-level cache, and few strange blocks share a bit.
 const SET_BITS: u32 = 18;

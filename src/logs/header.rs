@@ -20,7 +20,8 @@ pub struct Line<'a> {
     pub times: u64,
 }
 
-const MONTHS: [&[u8; 3]; 12] = [
+/// Names of the months in times.
+pub const MONTHS: [&[u8; 3]; 12] = [
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
 ];
 

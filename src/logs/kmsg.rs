@@ -10,7 +10,6 @@ pub mod record;
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -152,13 +151,6 @@ impl Reader {
     pub fn position(&self) -> Option<Position> {
         let next = self.fragments.first().or(self.cursor.next())?;
         Some(Position { boot: self.boot, next })
-    }
-}
-
-/// For those who wait for several things at once.
-impl AsFd for Reader {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
     }
 }
 

@@ -2,23 +2,19 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::counts::{Counter, Counts, Place, Published, Shared};
 use super::effects::LostMessages;
 use super::header::{self, Line};
-use super::{journal, kmsg};
+use super::{RETRY, RETRY_MAX, journal, kmsg, lock};
 
 /// The journal is looked at this often, which costs microseconds; the kernel's ring wakes us.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Bytes of the journal that are read at one time, so that what is published never lies far behind.
 const CHUNK: usize = 128 * 1024;
-
-/// What cannot be read is tried again after this, and then ever more seldom, up to a minute.
-const RETRY: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// Where the messages come from.
 pub enum Log {
@@ -43,7 +39,7 @@ enum Open {
 impl Records {
     /// Takes up where the last run has left it, or begins with what is written from now on.
     pub fn new(log: Log, published: Arc<Mutex<Published>>, shared: Arc<Shared>) -> Self {
-        let place = published.lock().unwrap_or_else(PoisonError::into_inner).place.clone();
+        let place = lock(&published).place.clone();
         let log = match log {
             Log::Kmsg(device, procfs) => Open::Kmsg { device, procfs, reader: None },
             Log::Journal(directories) => {
@@ -61,7 +57,7 @@ impl Records {
     }
 
     fn has_place(&self) -> bool {
-        self.published.lock().unwrap_or_else(PoisonError::into_inner).place.is_some()
+        lock(&self.published).place.is_some()
     }
 
     /// Follows for ever.
@@ -95,7 +91,7 @@ impl Records {
     /// What is published is not locked meanwhile, for a disk may hang, and scrapes must not: this thread
     /// alone changes it.
     fn turn(&mut self) -> io::Result<bool> {
-        let mut next = self.published.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut next = lock(&self.published).clone();
         let Published { counts, place, error, notes, .. } = &mut next;
         let counter = Counter::new(&self.shared, header::parse);
         let result = match &mut self.log {
@@ -125,7 +121,7 @@ impl Records {
             }
         };
         *error = result.as_ref().err().map(ToString::to_string);
-        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        *lock(&self.published) = next;
         result
     }
 }
@@ -167,16 +163,16 @@ fn kernel(
 /// Counts what the journal has.
 fn entries(reader: &mut journal::Reader, counter: &Counter<'_>, counts: &mut Counts) -> bool {
     let outcome = reader.read(CHUNK, Instant::now(), |entry| {
-        // An entry names no host where journald knew none, but it is no line without a header either.
-        let host = if entry.hostname.is_empty() { b"-" } else { entry.hostname };
-        let (priority, pid) = (entry.priority, entry.pid);
-        // Anybody may call themselves kernel; journald knows who is.
-        let kernel = entry.transport == b"kernel";
-        let program = entry.identifier.filter(|name| kernel || *name != b"kernel");
-        let text = entry.message.strip_suffix(b"\n").unwrap_or(entry.message);
-        for message in text.split(|&byte| byte == b'\n') {
-            let line = Line { priority, host, program, pid, message, times: 1 };
-            counter.count_message(&line, priority, counts);
+        let whole = Line {
+            priority: entry.priority,
+            host: entry.hostname,
+            program: entry.identifier,
+            pid: entry.pid,
+            message: entry.message,
+            times: 1,
+        };
+        for line in journal::lines(whole, Some(entry.transport)) {
+            counter.count_message(&line, entry.priority, counts);
         }
     });
     counts.sums.lose_messages(LostMessages::Missing, outcome.lost);

@@ -251,7 +251,7 @@ fn usable(text: &str) -> Result<Regex, String> {
     if parser.parse(text).is_ok_and(|hir| hir.properties().minimum_len().is_none()) {
         return Err(format!("'{text}' matches no line at all; take out what cannot be"));
     }
-    let strength = anchors::of(text).map_or(0, |set| anchors::strength(&set));
+    let strength = anchors::strength(text);
     if strength < finder::SHORTEST {
         return Err(format!(
             "'{text}': every match must have {} fixed bytes in a row; say more of the line",

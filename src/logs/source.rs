@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::content::{self, FileId, SPAN, nanos};
@@ -16,6 +16,7 @@ use super::follower::{Follower, Look};
 use super::header;
 use super::rotated;
 use super::watch::Watch;
+use super::{RETRY, RETRY_MAX, lock};
 use crate::config::{Format, Source};
 
 /// How patterns are meant: `*` stays within a directory, and hidden files are not logs.
@@ -42,10 +43,6 @@ const TURNS: usize = 12;
 
 /// Logs of one source. More are a mistake in the pattern.
 const MAX_LOGS: usize = 10_000;
-
-/// A log that cannot be read is tried again after this, and then ever more seldom, up to a minute.
-const RETRY: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// A source's thread.
 pub struct Reader {
@@ -366,10 +363,6 @@ impl Reader {
             }
         }
     }
-}
-
-fn lock(published: &Mutex<Published>) -> MutexGuard<'_, Published> {
-    published.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// When a directory, or what may be done in it, was last changed.

@@ -11,9 +11,11 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 
+use crate::logs::header::MONTHS;
+
 mod argument;
 
-pub use argument::{FORMS, argument};
+pub use argument::argument;
 
 /// Microseconds of a day.
 const DAY: i64 = 86_400 * SECOND;
@@ -107,8 +109,7 @@ impl Clock {
 
     /// Zones change their offset at full minutes only, so what is known of one holds for its seconds.
     fn of_minute(&self, text: &[u8; 12]) -> Option<i64> {
-        const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
-        let month = MONTHS.chunks(3).position(|month| *month == text[..3])? + 1;
+        let month = MONTHS.iter().position(|month| month[..] == text[..3])? + 1;
         if text[3] != b' ' || text[6] != b' ' || text[9] != b':' {
             return None;
         }
@@ -146,11 +147,6 @@ pub fn dated(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let (date, rest) = line.strip_prefix(b"[")?.split_at_checked(24)?;
     let is_date = [date[3], date[7], date[10], date[13], date[16], date[19]] == *b"   :: ";
     Some((date, rest.strip_prefix(b"] ").filter(|_| is_date)?))
-}
-
-/// A time field of the journal: microseconds since 1970.
-pub fn journal(field: &[u8]) -> Option<Time> {
-    number(field).map(Time::At)
 }
 
 /// What follows `<34>`.

@@ -7,7 +7,7 @@ use jiff::{Span, Timestamp};
 use super::{DAY, SECOND, in_zone, iso};
 
 /// What is accepted, for help and errors.
-pub const FORMS: &str = "2026-11-20, '2026-11-20 05:13[:11]', 2026-11-20T05:13:11Z (or +01:00), \
+const FORMS: &str = "2026-11-20, '2026-11-20 05:13[:11]', 2026-11-20T05:13:11Z (or +01:00), \
                          05:13[:11], today, yesterday, now, -2h, '2h ago', 90m, 3d or 1w";
 
 /// What `text` means `now`, in microseconds since 1970; without an offset, in this zone. A span, with or
