@@ -167,9 +167,10 @@ impl Scene {
                       for name in journald journald@apart; do \
                       printf '%s' \"$SETTINGS\" > /run/systemd/$name.conf.d/test.conf; done && \
                       touch /run/systemd/ready && exec sleep 600";
-        // Audit=no: it would switch off the kernel's audit of this machine.
+        // An empty Audit= leaves the kernel's audit as it is; yes or no switch it on or off for the
+        // whole machine, and with it for the tests beside this one.
         let settings = format!(
-            "[Journal]\nAudit=no\nReadKMsg=no\nForwardToSyslog=no\nForwardToWall=no\nSplitMode=uid\n\
+            "[Journal]\nAudit=\nReadKMsg=no\nForwardToSyslog=no\nForwardToWall=no\nSplitMode=uid\n\
              RateLimitIntervalSec=0\n{settings}\n"
         );
         let holder = Command::new("unshare")
