@@ -25,6 +25,7 @@ use rustix::process::{Pid, test_kill_process};
 
 use crate::collector::{Collector, Error, Found};
 use crate::config;
+use crate::live::Live;
 use crate::metrics::{Desc, Metrics};
 use crate::peak::Peak;
 use link::Frame;
@@ -121,7 +122,7 @@ type Shared = Arc<(Mutex<State>, Condvar)>;
 pub struct Audit {
     shared: Shared,
     procfs: PathBuf,
-    config: config::Audit,
+    config: Live<config::Audit>,
 }
 
 /// What the pages show of the audit subsystem.
@@ -181,7 +182,7 @@ impl Audit {
     pub fn start(
         (child, pair): (Child, UnixStream),
         procfs: PathBuf,
-        config: config::Audit,
+        config: Live<config::Audit>,
     ) -> io::Result<Self> {
         let shared = Shared::default();
         let listener = Arc::clone(&shared);
@@ -310,7 +311,8 @@ impl Collector for Audit {
             });
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let required = if self.config.required { 1.0 } else { 0.0 };
+        let config = self.config.get();
+        let required = if config.required { 1.0 } else { 0.0 };
         found.metrics.add(&REQUIRED, &[], required);
         if let Some(cure) = state.trouble.and_then(cure) {
             return Err(cure.into());
@@ -341,7 +343,7 @@ impl Collector for Audit {
         }
         if let Some((count, keys)) = &state.rules {
             found.metrics.add(&RULES, &[], f64::from(*count));
-            for key in &self.config.expected_keys {
+            for key in &config.expected_keys {
                 let loaded = if keys.contains(key.as_bytes()) { 1.0 } else { 0.0 };
                 found.metrics.add(&RULE_LOADED, &[("key", key)], loaded);
             }

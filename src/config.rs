@@ -44,7 +44,7 @@ pub struct Logs {
 }
 
 /// One source of log lines.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// The label `source`.

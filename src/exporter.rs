@@ -6,10 +6,12 @@ use crate::args::Args;
 use crate::audit::{self, Audit};
 use crate::collector::{self, BOUND, Collector, Runner, Shown};
 use crate::config::Config;
+use crate::live::Live;
 use crate::logs::signature::Signature;
 use crate::logs::{self, Logs};
 use crate::metrics::{Desc, Metrics};
 use crate::process::OwnProcess;
+use crate::reload::{Parts, Reload};
 use crate::state::{Loaded, State};
 use crate::users::cgroups::Cgroups;
 use crate::users::host::Host;
@@ -29,6 +31,8 @@ pub struct Exporter {
     pub audit: audit::View,
     /// The log counters; `None` while that collector is off.
     pub logs: Option<logs::View>,
+    /// Reads the configuration anew.
+    pub reload: Reload,
     /// Where the metrics are served.
     pub telemetry_path: String,
     /// When the exporter was started.
@@ -82,8 +86,10 @@ impl Exporter {
         let mut collectors: Vec<Box<dyn Collector>> = Vec::new();
         let (mut latest, mut audit_view, mut logs_view) =
             (Latest::default(), audit::View::default(), None);
+        let (users, audit) = (Live::new(config.users), Live::new(config.audit));
+        let mut parts = Parts { users, audit, matcher: None };
         if let Some(helper) = helper {
-            let audit = Audit::start(helper, args.procfs.clone(), config.audit)?;
+            let audit = Audit::start(helper, args.procfs.clone(), parts.audit.clone())?;
             audit_view = audit.view();
             collectors.push(Box::new(audit));
         }
@@ -94,7 +100,9 @@ impl Exporter {
             collectors.push(Box::new(Host::new(&args.procfs)));
         }
         if let Some((signatures, state)) = logs {
-            let logs = Logs::start(signatures, config.logs, (&args.rootfs, &args.procfs), state)?;
+            let config = config.logs.clone();
+            let logs = Logs::start(signatures, config, (&args.rootfs, &args.procfs), state)?;
+            parts.matcher = Some(logs.view().matcher().clone());
             logs_view = Some(logs.view());
             collectors.push(Box::new(logs));
         }
@@ -102,7 +110,8 @@ impl Exporter {
             collectors.push(Box::new(OwnProcess));
         }
         if args.enabled("users") {
-            let users = Users::new(&args.procfs, &args.sysfs, &args.rootfs, config.users)?;
+            let shows = parts.users.clone();
+            let users = Users::new(&args.procfs, &args.sysfs, &args.rootfs, shows)?;
             latest = users.latest();
             collectors.push(Box::new(users));
         }
@@ -111,6 +120,7 @@ impl Exporter {
             users: latest,
             audit: audit_view,
             logs: logs_view,
+            reload: Reload::start(args.clone(), parts, config.logs)?,
             telemetry_path: args.telemetry_path.clone(),
             started: SystemTime::now(),
         })
@@ -148,9 +158,10 @@ impl Exporter {
         Ok(shown)
     }
 
-    /// The metrics of what was gathered, and of the build.
-    pub fn metrics(shown: &[Shown]) -> Metrics {
+    /// The metrics of what was gathered, of the configuration and of the build.
+    pub fn metrics(&self, shown: &[Shown]) -> Metrics {
         let mut metrics = collector::assemble(shown);
+        self.reload.export(&mut metrics);
         let labels =
             [("version", env!("CARGO_PKG_VERSION")), ("revision", env!("TELLTALE_REVISION"))];
         metrics.add(&BUILD_INFO, &labels, 1.0);

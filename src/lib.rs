@@ -12,12 +12,14 @@
 //! * [`audit`] is the room of the audit subsystem: a helper process asks, a collector shows.
 //! * [`logs`] is the room of the log lines: followed, matched, counted.
 //! * [`state`] keeps over a restart what must not be forgotten: log positions and counters.
-//! * [`http`] answers: metrics, pages, health.
+//! * [`http`] answers: metrics, pages, health. [`reload`] is what SIGHUP does: parts of the configuration
+//!   are [`live`].
 //! * [`sys`] touches the kernel. Everything else parses bytes.
 //!
 //! Threads: one runs hyper on tokio, one each collector, one each log source, one asks for names, one
-//! listens to the audit helper, one writes the log, one the state. All are made before the first request; afterwards nothing is created, so that the exporter goes on when
-//! the host or its own user is out of processes.
+//! listens to the audit helper, one reloads, one writes the log, one the state. All are made before the
+//! first request; afterwards nothing is created, so that the exporter goes on when the host or its own
+//! user is out of processes.
 
 pub mod args;
 pub mod audit;
@@ -26,11 +28,13 @@ pub mod command;
 pub mod config;
 pub mod exporter;
 pub mod http;
+pub mod live;
 pub mod logging;
 pub mod logs;
 pub mod metrics;
 pub mod peak;
 pub mod process;
+pub mod reload;
 pub mod state;
 pub mod sys;
 pub mod users;

@@ -37,6 +37,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::collector::{Collector, Error, Found};
 use crate::config::{self, Source};
+use crate::live::Live;
 use crate::metrics::{Desc, Metrics};
 use crate::state::{Loaded, State};
 use choice::Choice;
@@ -113,6 +114,8 @@ pub struct View {
     pub examples: bool,
     /// What was chosen to be followed, and why; or why there is nothing.
     pub choice: String,
+    /// What counts twice.
+    doubles: Arc<[String]>,
 }
 
 impl View {
@@ -122,21 +125,26 @@ impl View {
     }
 
     /// Every signature with what it has counted in these sources.
-    pub fn signatures(
+    pub fn signatures<'m>(
         &self,
+        matcher: &'m Matcher,
         sources: &[(&Source, Published)],
-    ) -> impl Iterator<Item = (&Signature, Option<Matched>)> {
-        self.shared.matcher.signatures().iter().enumerate().map(|(nth, signature)| {
-            let of =
-                |(_, source): &(&Source, Published)| source.counts.signatures.get(&nth).cloned();
-            let retired = self.retired.get(&signature.id.value).cloned();
-            let all = sources.iter().filter_map(of).chain(retired);
+    ) -> impl Iterator<Item = (&'m Signature, Option<Matched>)> {
+        matcher.signatures().iter().map(|signature| {
+            let id = &signature.id.value;
+            let counted = sources.iter().filter_map(|(_, source)| source.counts.signatures.get(id));
+            let all = counted.chain(self.retired.get(id)).cloned();
             let merged = all.reduce(|mut sum, other| {
                 sum.merge(other);
                 sum
             });
             (signature, merged)
         })
+    }
+
+    /// The signatures that are on; a reload replaces them.
+    pub fn matcher(&self) -> &Live<Matcher> {
+        &self.shared.matcher
     }
 
     /// The most frequent shapes of lines that no signature matched.
@@ -146,7 +154,7 @@ impl View {
 
     /// Writes what is about to be shown: after that no restart can fall back behind it.
     fn save(&self, sources: &[(&Source, Published)], state: &mut State) {
-        let snapshot = Snapshot::of(sources, &self.retired, self.shared.matcher.signatures());
+        let snapshot = Snapshot::of(sources, &self.retired);
         state.save(snapshot.encode());
     }
 }
@@ -189,20 +197,18 @@ impl Logs {
             None => choice::choose(rootfs),
         };
         tracing::info!(why, "log sources");
+        let doubles = choice::doubles(&sources);
+        for what in &doubles {
+            tracing::warn!("{what}");
+        }
         let mut snapshot = restored(loaded);
         let values = Values::default();
-        let starts: Vec<_> =
-            sources.iter().map(|source| snapshot.take(source, &signatures)).collect();
-        for start in &starts {
-            let counted = start.published.counts.signatures.iter();
-            snapshot::claim(&values, counted.map(|(nth, matched)| (*nth, matched)));
-        }
+        let starts: Vec<_> = sources.iter().map(|source| snapshot.take(source)).collect();
         let retired = snapshot.retire();
-        let ids = signatures.iter().enumerate();
-        let of = |(nth, one): (usize, &Signature)| Some((nth, retired.get(&one.id.value)?));
-        snapshot::claim(&values, ids.filter_map(of));
+        let counted = starts.iter().map(|start| &start.published.counts.signatures);
+        counted.chain([&retired]).for_each(|counted| snapshot::claim(&values, counted));
 
-        let matcher = Matcher::new(signatures);
+        let matcher = Live::new(Matcher::new(signatures));
         let shared = Arc::new(Shared { matcher, values, unknown: Mutex::default() });
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let descriptors = limit.unwrap_or(u64::MAX).saturating_sub(OTHER_DESCRIPTORS);
@@ -241,6 +247,7 @@ impl Logs {
             sources: started,
             retired: Arc::new(retired),
             choice: why,
+            doubles: doubles.into(),
             examples: config.examples,
         };
         let mut logs = Self { view, state };
@@ -293,6 +300,7 @@ impl Collector for Logs {
         if published.is_empty() {
             found.warnings.push(self.view.choice.clone());
         }
+        found.warnings.extend(self.view.doubles.iter().cloned());
         self.view.save(&published, &mut self.state);
         found.warnings.extend(self.state.warnings());
         found.metrics.add(&STATE_ERRORS, &[], self.state.errors() as f64);
@@ -300,7 +308,8 @@ impl Collector for Logs {
             export_source(source, shown, &mut found.metrics);
             found.warnings.extend(warnings(&source.name, shown));
         }
-        for (signature, matched) in self.view.signatures(&published) {
+        let matcher = self.view.matcher().get();
+        for (signature, matched) in self.view.signatures(&matcher, &published) {
             export_signature(signature, matched.as_ref(), &mut found.metrics);
         }
         Ok(())

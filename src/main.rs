@@ -79,7 +79,15 @@ fn serve(args: &Args) -> Result<(), String> {
                 _ = interrupt.recv() => "SIGINT",
             }
         };
-        http::serve(listeners, Arc::new(exporter), stop).await.map_err(cannot_start)
+        let mut hangup = signal(SignalKind::hangup()).map_err(cannot_start)?;
+        let exporter = Arc::new(exporter);
+        let reloaded = Arc::clone(&exporter);
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                reloaded.reload.ask();
+            }
+        });
+        http::serve(listeners, exporter, stop).await.map_err(cannot_start)
     })?;
     drop(log);
     Ok(())

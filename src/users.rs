@@ -16,13 +16,13 @@ pub mod table;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::collector::{Collector, Error, Found};
 use crate::config;
+use crate::live::Live;
 use crate::peak::Peak;
 use cgroups::Hierarchy;
 use names::Names;
@@ -40,25 +40,13 @@ pub struct Users {
     scanner: Scanner,
     cgroups: Option<Hierarchy>,
     names: Names,
-    shows: config::Users,
+    shows: Live<config::Users>,
     peaks: HashMap<u32, Peak>,
     latest: Latest,
 }
 
-/// The report of the last collection, shared with the pages.
-#[derive(Clone, Default)]
-pub struct Latest(Arc<Mutex<Arc<Report>>>);
-
-impl Latest {
-    /// The report of the last collection; empty before the first.
-    pub fn get(&self) -> Arc<Report> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn set(&self, report: Report) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(report);
-    }
-}
+/// The report of the last collection, shared with the pages; empty before the first.
+pub type Latest = Live<Report>;
 
 impl Users {
     /// Looks at the host below these mounts, shows whom the configuration shows.
@@ -69,7 +57,7 @@ impl Users {
         procfs: &Path,
         sysfs: &Path,
         rootfs: &Path,
-        shows: config::Users,
+        shows: Live<config::Users>,
     ) -> std::io::Result<Self> {
         let cgroups = Hierarchy::find(sysfs);
         let version = cgroups.as_ref().map(Hierarchy::version);
@@ -120,7 +108,8 @@ impl Collector for Users {
         }
 
         let names = self.names.resolve(&users.keys().copied().collect::<BTreeSet<_>>());
-        users.retain(|uid, _| self.shows.shows(&names[uid]));
+        let shows = self.shows.get();
+        users.retain(|uid, _| shows.shows(&names[uid]));
         let now = Instant::now();
         let rows = users.into_iter().map(|(uid, usage)| report::Row {
             uid,

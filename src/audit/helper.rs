@@ -60,6 +60,8 @@ pub fn spawn() -> io::Result<(Child, UnixStream)> {
         .arg(WORD)
         // What concerns the exporter is none of its business: LISTEN_*, NOTIFY_SOCKET and the rest.
         .env_clear()
+        // A terminal that closes sends SIGHUP to its group: it means a reload to the exporter alone.
+        .process_group(0)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use super::{FINE, WRONG};
 use crate::args::Args;
 use crate::config::{self, Config, Source};
-use crate::logs::anchors;
 use crate::logs::catalog::{self, Catalog};
 use crate::logs::signature::{Signature, Wording};
+use crate::logs::{anchors, choice};
 
 /// Anchors that are shorter make the search of every line look at more places.
 const STRONG: usize = 6;
@@ -28,7 +28,11 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
         out.push_str(&placed(&mistake.to_string(), args));
         out.push('\n');
     }
-    let warnings = warnings(&catalog);
+    let sources = config.logs.sources.as_deref().unwrap_or_default();
+    let doubles = choice::doubles(sources).into_iter();
+    let mut warnings: Vec<_> =
+        doubles.map(|what| format!("warning: logs.sources: {what}")).collect();
+    warnings.extend(of_catalog(&catalog));
     for warning in &warnings {
         out.push_str(warning);
         out.push('\n');
@@ -82,7 +86,7 @@ fn placed(mistake: &str, args: &Args) -> String {
 }
 
 /// What is allowed and probably not meant, in the user's own files.
-fn warnings(catalog: &Catalog) -> Vec<String> {
+fn of_catalog(catalog: &Catalog) -> Vec<String> {
     let programs = known_programs();
     let mut warnings = Vec::new();
     let own = catalog.signatures.iter().zip(&catalog.places).filter(|(_, place)| !place.built_in);

@@ -76,6 +76,7 @@ pub fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
             collector.warnings().iter().map(|text| format!("{}: {text}", collector.name))
         })
         .collect();
+    notes.extend(exporter.reload.notes().iter().map(|note| format!("configuration: {note}")));
     if let Some(logs) = exporter.logs.as_ref().filter(|logs| !logs.sources().is_empty()) {
         notes.push(format!("logs: {}", logs.choice));
     }

@@ -53,7 +53,7 @@ async fn scrape(exporter: &Exporter, request: &Request<Incoming>) -> Answer {
         Ok(shown) => shown,
         Err(error) => return text(StatusCode::BAD_REQUEST, format!("{error}\n")),
     };
-    let body = Exporter::metrics(&shown).encode();
+    let body = exporter.metrics(&shown).encode();
     compressed(request.headers(), metrics::CONTENT_TYPE, body)
 }
 

@@ -83,6 +83,43 @@ pub fn choose(rootfs: &Path) -> Choice {
     Choice { sources: Vec::new(), why }
 }
 
+/// What of configured sources would count twice: the journal and the files that rsyslog writes have the
+/// kernel's lines, and the journal has what those files have.
+pub fn doubles(sources: &[Source]) -> Vec<String> {
+    let journal = sources.iter().find(|source| source.journal && source.directories.is_empty());
+    let ring = sources.iter().find(|source| source.kmsg);
+    let of_syslog = |source: &&Source| source.files.iter().any(|file| is_of_syslog(file));
+    let mut doubles = Vec::new();
+    let mut double = |one: &Source, other: &Source, what: &str| {
+        doubles.push(format!(
+            "sources '{}' and '{}' both have {what}, which counts twice; take one of them out",
+            one.name, other.name
+        ));
+    };
+    for source in sources.iter().filter(of_syslog) {
+        if let Some(journal) = journal {
+            double(journal, source, "what syslog writes");
+        }
+    }
+    if let Some(ring) = ring {
+        let with_kernel = |file: &PathBuf| WITH_KERNEL.iter().any(|name| file == Path::new(name));
+        let other = sources.iter().filter(|source| source.files.iter().any(with_kernel));
+        for source in other.chain(journal) {
+            double(source, ring, "the kernel's lines");
+        }
+    }
+    doubles
+}
+
+/// Files in which rsyslog's and syslog-ng's default configuration writes the kernel's lines.
+const WITH_KERNEL: [&str; 3] = ["/var/log/syslog", "/var/log/messages", "/var/log/kern.log"];
+
+fn is_of_syslog(file: &Path) -> bool {
+    let mut layouts = LAYOUTS.iter().copied().flatten();
+    layouts.any(|(_, path)| file == Path::new("/").join(path))
+        || file == Path::new("/var/log/kern.log")
+}
+
 /// Whether there is a journal of the host that we may read; damaged files in it are no reason against it.
 fn journal(rootfs: &Path) -> Result<(), &'static str> {
     let directories = journals(rootfs);
@@ -136,6 +173,25 @@ mod tests {
         assert_eq!(chosen(&["dev/kmsg"]).0, ["kernel"]);
         let (sources, why) = chosen(&["etc/passwd"]);
         assert!(sources.is_empty() && why.contains("logs.sources"), "{why}");
+    }
+
+    #[test]
+    fn what_counts_twice() {
+        let said = |yaml: &str| {
+            let config = crate::config::Config::parse(yaml, "t.yml").unwrap();
+            doubles(&config.logs.sources.unwrap())
+        };
+        let (journal, ring) = ("{name: j, journal: true}", "{name: k, kmsg: true}");
+        let syslog = "{name: s, files: [/var/log/auth.log, /var/log/syslog]}";
+        let of = |sources: &[&str]| said(&format!("logs: {{sources: [{}]}}", sources.join(", ")));
+        assert_eq!(of(&[journal, ring]).len(), 1);
+        assert_eq!(of(&[journal, ring, syslog]).len(), 3);
+        assert!(of(&[ring, syslog])[0].contains("'s' and 'k' both have the kernel's lines"));
+        let apart = "{name: o, journal: true, directories: [/srv/journal]}";
+        let fine =
+            ["{name: a, files: [/var/log/app.log]}", "{name: s, files: [/var/log/auth.log]}"];
+        assert!(of(&[journal, fine[0]]).is_empty() && of(&[ring, fine[1]]).is_empty());
+        assert!(of(&[apart, ring, syslog]).len() == 1, "another host's");
     }
 
     #[test]

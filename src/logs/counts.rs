@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use super::header::{self, Line};
 use super::matcher::Matcher;
 use super::unknown::Shapes;
 use super::{follower, journal, kmsg, lock};
+use crate::live::Live;
 use crate::metrics::{OTHER, label_text};
 
 /// Values of one capture that make series; the rest is summed up. First come, first served, for good:
@@ -24,19 +25,19 @@ const MAX_VALUE_BYTES: usize = 128;
 
 /// The values of captures that have a series of their own, of all sources together.
 #[derive(Debug, Default)]
-pub struct Values(Mutex<HashMap<(usize, String), HashSet<String>>>);
+pub struct Values(Mutex<HashMap<(String, String), HashSet<String>>>);
 
 impl Values {
     /// The label for a value: itself while there is room, else `other`.
-    fn label(&self, signature: usize, name: &str, value: &[u8]) -> String {
+    fn label(&self, id: &str, name: &str, value: &[u8]) -> String {
         let value = label_text(&value[..value.len().min(MAX_VALUE_BYTES)]);
-        self.claim(signature, name, value)
+        self.claim(id, name, value)
     }
 
     /// The label for a value that was one before.
-    pub fn claim(&self, signature: usize, name: &str, value: String) -> String {
+    pub fn claim(&self, id: &str, name: &str, value: String) -> String {
         let mut taken = lock(&self.0);
-        let values = taken.entry((signature, name.to_owned())).or_default();
+        let values = taken.entry((id.to_owned(), name.to_owned())).or_default();
         if values.contains(&value) || values.len() < MAX_VALUES {
             values.insert(value.clone());
             return value;
@@ -65,8 +66,8 @@ pub struct Counts {
     pub sums: Sums,
     /// When the last line was read.
     pub last_line: Option<SystemTime>,
-    /// By position of the signature.
-    pub signatures: HashMap<usize, Matched>,
+    /// By id of the signature: another catalogue may give it another place, or take it out for a while.
+    pub signatures: BTreeMap<String, Matched>,
 }
 
 /// What one signature has counted.
@@ -120,8 +121,8 @@ const MAX_PREVIOUS: usize = 4096;
 
 /// What all sources share.
 pub struct Shared {
-    /// The signatures.
-    pub matcher: Matcher,
+    /// The signatures that are on now.
+    pub matcher: Live<Matcher>,
     /// The labels of captures.
     pub values: Values,
     /// Shapes of lines that no signature matched; for people, and not kept over a restart.
@@ -137,6 +138,8 @@ const SHARE: u64 = 16;
 pub struct Counter<'a> {
     /// What all sources share.
     pub shared: &'a Shared,
+    /// The signatures of this piece.
+    pub matcher: Arc<Matcher>,
     /// How lines are taken apart.
     pub parse: for<'l> fn(&'l [u8]) -> Line<'l>,
     /// The time.
@@ -148,12 +151,13 @@ pub struct Counter<'a> {
 impl<'a> Counter<'a> {
     /// For lines of this kind that are read now.
     pub fn new(shared: &'a Shared, parse: for<'l> fn(&'l [u8]) -> Line<'l>) -> Self {
-        Self { shared, parse, now: SystemTime::now(), unmatched: Cell::new(0) }
+        let (matcher, now) = (shared.matcher.get(), SystemTime::now());
+        Self { shared, matcher, parse, now, unmatched: Cell::new(0) }
     }
 
     /// Counts a line; `last message repeated 3 times` is three of the line before.
     pub fn count(&self, bytes: &[u8], previous: &mut Vec<u8>, counts: &mut Counts) {
-        if !self.shared.matcher.concerns(bytes) {
+        if !self.matcher.concerns(bytes) {
             counts.pass(self.now, None);
             previous.clear();
             self.note(|| (self.parse)(bytes), bytes, None);
@@ -164,10 +168,10 @@ impl<'a> Counter<'a> {
             && !previous.is_empty()
         {
             let line = Line { times, ..(self.parse)(previous) };
-            counts.add(&line, self.shared, self.now, None);
+            self.add(&line, None, counts);
             return;
         }
-        let matched = counts.add(&line, self.shared, self.now, None);
+        let matched = self.add(&line, None, counts);
         if !matched {
             self.note(|| line, bytes, None);
         }
@@ -180,13 +184,40 @@ impl<'a> Counter<'a> {
     /// Counts a message that came taken apart, with its level.
     pub fn count_message(&self, line: &Line<'_>, level: Option<u8>, counts: &mut Counts) {
         counts.bytes += line.message.len() as u64;
-        let concerns = self.shared.matcher.concerns(line.message);
+        let concerns = self.matcher.concerns(line.message);
         if !concerns {
             counts.pass(self.now, level);
         }
-        if !concerns || !counts.add(line, self.shared, self.now, level) {
+        if !concerns || !self.add(line, level, counts) {
             self.note(|| *line, line.message, level);
         }
+    }
+
+    /// Counts one line; whether a signature matched it.
+    fn add(&self, line: &Line<'_>, level: Option<u8>, counts: &mut Counts) -> bool {
+        let matches = self.matcher.matches(line);
+        if matches.is_empty() {
+            counts.pass(self.now, level);
+            return false;
+        }
+        counts.lines += 1;
+        counts.last_line = Some(self.now);
+        for found in matches {
+            let id = &self.matcher.signatures()[found.signature].id.value;
+            if !counts.signatures.contains_key(id) {
+                counts.signatures.insert(id.clone(), Matched::none(self.now));
+            }
+            let Some(matched) = counts.signatures.get_mut(id) else { continue };
+            matched.count = matched.count.saturating_add(found.count);
+            matched.last = self.now;
+            for (name, value) in found.captures {
+                let label = self.shared.values.label(id, name, value);
+                let counted = matched.captures.entry(name.to_owned()).or_default();
+                let total = counted.entry(label).or_default();
+                *total = total.saturating_add(found.count);
+            }
+        }
+        true
     }
 
     /// Notes the shape of a line that nothing matches, or of one in so many.
@@ -217,42 +248,14 @@ impl Counts {
         self.unmatched[level] += 1;
         self.last_line = Some(now);
     }
-
-    /// Counts one line; whether a signature matched it.
-    pub fn add(
-        &mut self,
-        line: &Line<'_>,
-        shared: &Shared,
-        now: SystemTime,
-        level: Option<u8>,
-    ) -> bool {
-        let matches = shared.matcher.matches(line);
-        if matches.is_empty() {
-            self.pass(now, level);
-            return false;
-        }
-        self.lines += 1;
-        self.last_line = Some(now);
-        for found in matches {
-            let matched = self.signatures.entry(found.signature).or_insert_with(|| Matched {
-                count: 0,
-                last: now,
-                captures: BTreeMap::new(),
-            });
-            matched.count = matched.count.saturating_add(found.count);
-            matched.last = now;
-            for (name, value) in found.captures {
-                let label = shared.values.label(found.signature, name, value);
-                let counted = matched.captures.entry(name.to_owned()).or_default();
-                let total = counted.entry(label).or_default();
-                *total = total.saturating_add(found.count);
-            }
-        }
-        true
-    }
 }
 
 impl Matched {
+    /// Nothing so far.
+    fn none(now: SystemTime) -> Self {
+        Self { count: 0, last: now, captures: BTreeMap::new() }
+    }
+
     /// Adds what another source has counted.
     pub fn merge(&mut self, other: Self) {
         self.count = self.count.saturating_add(other.count);
@@ -277,19 +280,20 @@ mod tests {
         let yaml =
             "- {id: a, title: t, pattern: 'from (?P<who>\\S+)', severity: info, verdict: watch,
             captures: [who]}";
-        let matcher = Matcher::new(serde_saphyr::from_str(yaml).unwrap());
+        let matcher = Live::new(Matcher::new(serde_saphyr::from_str(yaml).unwrap()));
         let shared = Shared { matcher, values: Values::default(), unknown: Mutex::default() };
-        let mut counts = Counts::default();
+        let (mut counts, mut previous) = (Counts::default(), Vec::new());
+        let counter = Counter::new(&shared, header::parse);
         for round in 0..3 {
             for who in 0..30 {
                 let line = format!("from host{who}");
-                counts.add(&header::parse(line.as_bytes()), &shared, SystemTime::now(), None);
+                counter.count(line.as_bytes(), &mut previous, &mut counts);
             }
-            let who = &counts.signatures[&0].captures["who"];
+            let who = &counts.signatures["a"].captures["who"];
             assert_eq!(who.len(), MAX_VALUES + 1);
             assert_eq!((who["host0"], who[OTHER]), (round + 1, (round + 1) * 10));
         }
-        counts.add(&header::parse(b"nothing"), &shared, SystemTime::now(), None);
-        assert_eq!((counts.lines, counts.unmatched(), counts.signatures[&0].count), (91, 1, 90));
+        counter.count(b"nothing", &mut previous, &mut counts);
+        assert_eq!((counts.lines, counts.unmatched(), counts.signatures["a"].count), (91, 1, 90));
     }
 }

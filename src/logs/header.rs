@@ -1,7 +1,8 @@
-//! Syslog headers: who wrote a line. Both forms that rsyslog writes to files, told apart line by line.
+//! Syslog headers: who wrote a line. The forms that syslog daemons write to files, told apart line by line.
 //!
 //! `Nov 20 05:08:30 host sshd[24628]: text` (traditional, RFC 3164) and
-//! `2026-11-20T05:13:11.573002+00:00 host sshd[458]: text` (ISO 8601), each perhaps after `<PRI>`.
+//! `2026-11-20T05:13:11.573002+00:00 host sshd[458]: text` (ISO 8601), each perhaps after `<PRI>`, and
+//! `<86>1 2026-11-20T05:13:11.573002+00:00 host sshd 458 - - text` (RFC 5424).
 
 /// A line taken apart; everything is bytes of the line itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +29,59 @@ pub const MONTHS: [&[u8; 3]; 12] = [
 /// Takes a line apart; one without a header comes back whole.
 pub fn parse(line: &[u8]) -> Line<'_> {
     let (priority, rest) = priority(line);
+    if let Some(line) = priority.and_then(|_| rfc5424(priority, rest)) {
+        return line;
+    }
     let Some((host, rest)) = after_time(rest).and_then(|rest| word(rest.trim_ascii_start())) else {
         return Line { priority, host: b"", program: None, pid: None, message: rest, times: 1 };
     };
     let (program, pid, message) = tag(rest);
+    if program.is_none() && is_basic(line) {
+        return Line { priority, host: b"", program: None, pid: None, message: line, times: 1 };
+    }
     let message = if program == Some(b"kernel") { without_uptime(message) } else { message };
     let (times, message) = repeated(message);
     Line { priority, host, program, pid, message, times }
+}
+
+/// What follows `<PRI>` in RFC 5424, where `-` stands for what is not known.
+fn rfc5424(priority: Option<u8>, rest: &[u8]) -> Option<Line<'_>> {
+    let rest = rest.strip_prefix(b"1 ")?;
+    let (time, rest) = word(rest)?;
+    if time != b"-" && iso_length(time)? != time.len() {
+        return None;
+    }
+    let (host, rest) = word(rest)?;
+    let (program, rest) = word(rest)?;
+    let (pid, rest) = word(rest)?;
+    let (_, rest) = word(rest)?;
+    let message = after_data(rest)?;
+    // Text in UTF-8 may have a mark of it in front.
+    let message = message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message);
+    let program = Some(program).filter(|program| *program != b"-");
+    let message = if program == Some(b"kernel") { without_uptime(message) } else { message };
+    let (times, message) = repeated(message);
+    let pid = std::str::from_utf8(pid).ok().and_then(|pid| pid.parse().ok());
+    Some(Line { priority, host, program, pid, message, times })
+}
+
+/// What follows RFC 5424's structured data: `-`, or `[id name="value"]` any number of times, where a
+/// backslash stands before a quote or a bracket that is part of a value.
+fn after_data(mut rest: &[u8]) -> Option<&[u8]> {
+    if let Some(after) = rest.strip_prefix(b"-") {
+        rest = after;
+    } else {
+        while rest.first() == Some(&b'[') {
+            let mut escaped = false;
+            let end = rest.iter().position(|&byte| {
+                let ends = byte == b']' && !escaped;
+                escaped = byte == b'\\' && !escaped;
+                ends
+            });
+            rest = &rest[end? + 1..];
+        }
+    }
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b" ") }
 }
 
 /// `<34>` at the start.
@@ -69,10 +116,19 @@ fn iso_length(line: &[u8]) -> Option<usize> {
     let at = after_fraction(line, 19);
     match line.get(at)? {
         b'Z' => Some(at + 1),
-        // Without the colon it may be another log than syslog, such as MongoDB's.
-        b'+' | b'-' => matches(line.get(at + 1..at + 6)?, b"00:00").then_some(at + 6),
+        b'+' | b'-' if matches(line.get(at + 1..at + 6)?, b"00:00") => Some(at + 6),
+        b'+' | b'-' => matches(&line[at + 1..at + 5], b"0000").then_some(at + 5),
         _ => None,
     }
+}
+
+/// Whether the offset from UTC has no colon, as `journalctl -o short-iso` shows it. Logs of other kinds have
+/// that too, such as a database's: only a tag makes it syslog.
+fn is_basic(line: &[u8]) -> bool {
+    let (_, line) = priority(line);
+    iso_length(line).is_some_and(|length| {
+        length >= 5 && matches!(line[length - 5], b'+' | b'-') && line[length - 1] != b'Z'
+    })
 }
 
 /// Where a fraction of a second ends, if one is there, as in `journalctl -o short-precise`.
@@ -187,6 +243,7 @@ mod tests {
             "2026-11-20T05:13:11.573002+00:00",
             "2026-11-20T05:13:11Z",
             "Nov 20 05:08:30.123456",
+            "2026-11-20T05:13:11+0000",
         ] {
             let line = format!("{time} ht-web04 sshd[14492]: fatal: setresuid 500: x");
             let expected = (Some("sshd"), Some(14492), "ht-web04", "fatal: setresuid 500: x");
@@ -194,6 +251,32 @@ mod tests {
             assert_eq!(parse(format!("<86>{line}").as_bytes()).priority, Some(86));
             assert_eq!(parts(&format!("<86>{line}")), expected, "{time}");
         }
+    }
+
+    #[test]
+    fn rfc_5424() {
+        let of = |rest: &str| {
+            parts(&format!("<86>1 {rest}")) == (Some("sshd"), Some(458), "web04", "text")
+        };
+        for data in ["-", "[a b=\"c\"]", "[a b=\"\\]\\\\\"][c]"] {
+            for time in ["2026-11-20T05:13:11.573002+00:00", "2026-11-20T05:13:11Z", "-"] {
+                assert!(of(&format!("{time} web04 sshd 458 - {data} text")), "{time} {data}");
+                assert!(of(&format!("{time} web04 sshd 458 ID47 {data} \u{feff}text")), "{data}");
+            }
+        }
+        assert_eq!(parts("<86>1 - - - - - -"), (None, None, "-", ""));
+        let kernel = "<6>1 2026-11-20T05:13:11Z h kernel - - - [    1.5] audit: x";
+        assert_eq!(parts(kernel), (Some("kernel"), None, "h", "audit: x"));
+        for other in ["1 2026-11-20 h p 1 - - x", "1 - h p 1 - [a x", "2 - h p 1 - - x", "1 x"] {
+            assert_eq!(parts(&format!("<86>{other}")), (None, None, "", other));
+        }
+    }
+
+    /// Without a tag it is no syslog.
+    #[test]
+    fn mongodb() {
+        let line = "2014-11-03T18:28:32.450-0500 I NETWORK [initandlisten] waiting for connections";
+        assert_eq!(parts(line), (None, None, "", line));
     }
 
     #[test]

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use super::counts::{self, ByLevel, Counts, Matched, Place, Published, Values};
 use super::effects::Sums;
 use super::follower;
-use super::signature::Signature;
 use crate::config;
 
 /// Everything.
@@ -64,9 +63,7 @@ impl Snapshot {
     pub fn of(
         sources: &[(&config::Source, Published)],
         retired: &BTreeMap<String, Matched>,
-        signatures: &[Signature],
     ) -> Self {
-        let id = |nth: &usize| signatures[*nth].id.value.clone();
         let source = |source: &config::Source, published: &Published| {
             let counts = &published.counts;
             let file = |(path, file): (&PathBuf, &counts::File)| File {
@@ -83,11 +80,7 @@ impl Snapshot {
                 place: published.place.clone(),
                 sums: counts.sums,
                 last_line: counts.last_line,
-                signatures: counts
-                    .signatures
-                    .iter()
-                    .map(|(nth, matched)| (id(nth), matched.clone()))
-                    .collect(),
+                signatures: counts.signatures.clone(),
             }
         };
         let named = |(of, published): &(&config::Source, Published)| {
@@ -124,22 +117,16 @@ impl Snapshot {
     }
 
     /// What a source of the configuration takes up.
-    pub fn take(&mut self, configured: &config::Source, signatures: &[Signature]) -> Start {
+    pub fn take(&mut self, configured: &config::Source) -> Start {
         let Some(source) = self.sources.remove(&configured.name) else { return Start::default() };
         let known = source.patterns == patterns(configured);
-        let nth = |id: &str| signatures.iter().position(|signature| signature.id.value == id);
-        // One that is not in the catalogue now may be again.
-        let (counted, unknown): (Vec<_>, Vec<_>) =
-            source.signatures.into_iter().partition(|(id, _)| nth(id).is_some());
-        merge(&mut self.retired, unknown);
-        let counted = counted.into_iter();
         let counts = Counts {
             lines: source.lines,
             bytes: source.bytes,
             unmatched: source.unmatched,
             sums: source.sums,
             last_line: source.last_line,
-            signatures: counted.filter_map(|(id, matched)| Some((nth(&id)?, matched))).collect(),
+            signatures: source.signatures,
         };
         let file = |file: File| {
             let path = PathBuf::from(OsString::from_vec(file.path));
@@ -175,11 +162,11 @@ fn merge(
 }
 
 /// Values of captures that have had series keep them.
-pub fn claim<'a>(values: &Values, signatures: impl Iterator<Item = (usize, &'a Matched)>) {
-    for (nth, matched) in signatures {
+pub fn claim(values: &Values, signatures: &BTreeMap<String, Matched>) {
+    for (id, matched) in signatures {
         for (name, counted) in &matched.captures {
             for value in counted.keys().filter(|value| *value != crate::metrics::OTHER) {
-                values.claim(nth, name, value.clone());
+                values.claim(id, name, value.clone());
             }
         }
     }

@@ -168,7 +168,7 @@ fn overflow_with_a_wait_of_60_seconds() {
 }
 
 /// The process that asks for this exporter.
-fn helper_of(exporter: &Exporter) -> u32 {
+pub fn helper_of(exporter: &Exporter) -> u32 {
     let children = format!("/proc/{0}/task/{0}/children", exporter.pid());
     std::fs::read_to_string(children).unwrap().trim().parse().unwrap()
 }

@@ -93,7 +93,7 @@ pub fn append(path: &Path, text: &str) {
 }
 
 /// The count of a signature, whatever its severity and verdict.
-fn count(scrape: &Scrape, signature: &str) -> f64 {
+pub fn count(scrape: &Scrape, signature: &str) -> f64 {
     let start = format!("telltale_log_signature_matches_total{{signature=\"{signature}\",");
     let series = scrape.series().find(|series| series.starts_with(&start));
     scrape.value(series.unwrap_or_else(|| panic!("no {start}")))

@@ -28,4 +28,5 @@ mod live_state;
 mod live_users;
 mod live_views;
 mod prometheus;
+mod reload;
 mod scan;

@@ -61,8 +61,9 @@ pub fn tables(view: &View) -> [Table; 3] {
         rows: sources.collect(),
         empty: "none; the notes say why",
     };
+    let matcher = view.matcher().get();
     let mut matched: Vec<_> = view
-        .signatures(&published)
+        .signatures(&matcher, &published)
         .filter_map(|(signature, matched)| Some((signature, matched?.count)))
         .collect();
     matched.sort_by_key(|(signature, count)| {

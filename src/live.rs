@@ -1,0 +1,30 @@
+//! A value that one thread replaces now and then, and that others read as a whole.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Handles to the same value.
+#[derive(Debug, Default)]
+pub struct Live<T>(Arc<Mutex<Arc<T>>>);
+
+impl<T> Live<T> {
+    /// With a first value.
+    pub fn new(value: T) -> Self {
+        Self(Arc::new(Mutex::new(Arc::new(value))))
+    }
+
+    /// The value now; it stays what it is while it is held.
+    pub fn get(&self) -> Arc<T> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces it for everybody who asks from now on.
+    pub fn set(&self, value: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+    }
+}
+
+impl<T> Clone for Live<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
