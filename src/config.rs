@@ -61,6 +61,9 @@ pub struct Source {
     /// The journal of systemd-journald.
     #[serde(default)]
     pub journal: bool,
+    /// The records that the kernel sends to everybody who may listen (`AUDIT_NLGRP_READLOG`).
+    #[serde(default)]
+    pub audit_multicast: bool,
     /// Directories of that journal; none: those of this host's journald.
     #[serde(default)]
     pub directories: Vec<PathBuf>,
@@ -69,9 +72,12 @@ pub struct Source {
 impl Source {
     /// What is wrong with it by itself.
     fn mistake(&self) -> Option<String> {
-        let kinds = [!self.files.is_empty(), self.kmsg, self.journal];
+        let kinds = [!self.files.is_empty(), self.kmsg, self.journal, self.audit_multicast];
         if kinds.iter().filter(|is| **is).count() != 1 {
-            return Some("give it either files, or 'kmsg: true', or 'journal: true'".to_owned());
+            return Some("give it either files, or 'kmsg: true', or 'journal: true', or 'audit_multicast: true'".to_owned());
+        }
+        if self.format == Format::Audit && self.files.is_empty() {
+            return Some("'format: audit' is for files".to_owned());
         }
         if !self.directories.is_empty() && !self.journal {
             return Some("directories are for 'journal: true'".to_owned());
@@ -84,9 +90,15 @@ impl Source {
         errors.next().map(|(file, error)| format!("'{file}' is no pattern: {error}"))
     }
 
+    /// Whether it brings audit events.
+    pub fn is_audit(&self) -> bool {
+        self.audit_multicast || self.format == Format::Audit
+    }
+
     /// Whether both would count the same messages.
     fn repeats(&self, other: &Self) -> bool {
         (self.kmsg && other.kmsg)
+            || (self.is_audit() && other.is_audit())
             || (self.journal && other.journal && self.directories == other.directories)
     }
 }
@@ -100,6 +112,8 @@ pub enum Format {
     Syslog,
     /// Without a header: the whole line is the message.
     Plain,
+    /// Records of the audit daemon.
+    Audit,
 }
 
 /// Most sources; each has a thread.

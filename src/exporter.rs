@@ -1,5 +1,6 @@
 //! The exporter: the collectors that are on, and what one scrape gathers from them.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use crate::args::Args;
@@ -15,6 +16,7 @@ use crate::reload::{Parts, Reload};
 use crate::state::{Loaded, State};
 use crate::users::cgroups::Cgroups;
 use crate::users::host::Host;
+use crate::users::names::{self, Names};
 use crate::users::{Latest, Users};
 
 const BUILD_INFO: Desc = Desc::gauge(
@@ -87,6 +89,8 @@ impl Exporter {
         let (mut latest, mut audit_view, mut logs_view) =
             (Latest::default(), audit::View::default(), None);
         let (users, audit) = (Live::new(config.users), Live::new(config.audit));
+        let names = Names::new(&args.rootfs, names::from_nss)?;
+        let names = Arc::new(Mutex::new(names));
         let mut parts = Parts { users, audit, matcher: None };
         if let Some(helper) = helper {
             let audit = Audit::start(helper, args.procfs.clone(), parts.audit.clone())?;
@@ -101,7 +105,13 @@ impl Exporter {
         }
         if let Some((signatures, state)) = logs {
             let config = config.logs.clone();
-            let logs = Logs::start(signatures, config, (&args.rootfs, &args.procfs), state)?;
+            let logs = Logs::start(
+                signatures,
+                config,
+                (&args.rootfs, &args.procfs),
+                state,
+                Arc::clone(&names),
+            )?;
             parts.matcher = Some(logs.view().matcher().clone());
             logs_view = Some(logs.view());
             collectors.push(Box::new(logs));
@@ -111,7 +121,7 @@ impl Exporter {
         }
         if args.enabled("users") {
             let shows = parts.users.clone();
-            let users = Users::new(&args.procfs, &args.sysfs, &args.rootfs, shows)?;
+            let users = Users::new(&args.procfs, &args.sysfs, names, shows);
             latest = users.latest();
             collectors.push(Box::new(users));
         }

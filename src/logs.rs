@@ -30,16 +30,19 @@ pub mod source;
 pub mod unknown;
 pub mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::audit::events::recent::Recent;
+use crate::audit::multicast::Multicast;
 use crate::collector::{Collector, Error, Found};
 use crate::config::{self, Source};
 use crate::live::Live;
 use crate::metrics::{Desc, Metrics};
 use crate::state::{Loaded, State};
+use crate::users::names::Shown;
 use choice::Choice;
 use counts::{ByLevel, LEVELS, Matched, Published, Shared, Values};
 use effects::{Lost, LostMessages, Rotation};
@@ -101,6 +104,7 @@ const AS_CONFIGURED: &str = "the sources are those of the configuration";
 pub struct Logs {
     view: View,
     state: State,
+    names: Shown,
 }
 
 /// The signatures and what each source has published.
@@ -114,6 +118,8 @@ pub struct View {
     pub examples: bool,
     /// What was chosen to be followed, and why; or why there is nothing.
     pub choice: String,
+    /// Names of the users in the stories, as of the last collection.
+    names: Live<HashMap<u32, String>>,
     /// What counts twice.
     doubles: Arc<[String]>,
 }
@@ -150,6 +156,12 @@ impl View {
     /// The most frequent shapes of lines that no signature matched.
     pub fn unknown(&self, most: usize) -> Vec<Shape> {
         lock(&self.shared.unknown).top(most)
+    }
+
+    /// The last stories of the audit events, with names; `None` where no source brings any.
+    pub fn recent(&self) -> Option<Recent> {
+        let follows = self.sources.iter().any(|(source, _)| source.is_audit());
+        follows.then(|| lock(&self.shared.recent).clone().named(&self.names.get()))
     }
 
     /// Writes what is about to be shown: after that no restart can fall back behind it.
@@ -190,11 +202,14 @@ impl Logs {
         config: config::Logs,
         (rootfs, procfs): (&Path, &Path),
         (state, loaded): (State, Loaded),
+        names: Shown,
     ) -> std::io::Result<Self> {
-        let Choice { sources, why } = match config.sources {
-            Some(sources) if sources.is_empty() => Choice { sources, why: EMPTY_LIST.to_owned() },
-            Some(sources) => Choice { sources, why: AS_CONFIGURED.to_owned() },
-            None => choice::choose(rootfs),
+        let Choice { sources, why, mut multicast } = match config.sources {
+            Some(sources) => {
+                let why = if sources.is_empty() { EMPTY_LIST } else { AS_CONFIGURED };
+                Choice { sources, why: why.to_owned(), multicast: None }
+            }
+            None => choice::choose(rootfs, Multicast::join),
         };
         tracing::info!(why, "log sources");
         let doubles = choice::doubles(&sources);
@@ -209,7 +224,8 @@ impl Logs {
         counted.chain([&retired]).for_each(|counted| snapshot::claim(&values, counted));
 
         let matcher = Live::new(Matcher::new(signatures));
-        let shared = Arc::new(Shared { matcher, values, unknown: Mutex::default() });
+        let (unknown, recent) = Default::default();
+        let shared = Arc::new(Shared { matcher, values, unknown, recent });
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let descriptors = limit.unwrap_or(u64::MAX).saturating_sub(OTHER_DESCRIPTORS);
         let descriptors = descriptors / (sources.len() as u64).max(1);
@@ -217,7 +233,11 @@ impl Logs {
         for (source, start) in sources.into_iter().zip(starts) {
             let published = Arc::new(Mutex::new(start.published));
             tracing::info!(source = source.name, files = ?source.files, "following");
-            let log = log_of(&source, rootfs, procfs);
+            let log = if source.audit_multicast {
+                Some(Log::Audit(multicast.take().map_or_else(Multicast::join, Ok)))
+            } else {
+                log_of(&source, rootfs, procfs)
+            };
             let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
             let parts = (source.clone(), Arc::clone(&published), Arc::clone(&shared));
             let (ready, found) = std::sync::mpsc::sync_channel(1);
@@ -247,10 +267,11 @@ impl Logs {
             sources: started,
             retired: Arc::new(retired),
             choice: why,
+            names: Live::default(),
             doubles: doubles.into(),
             examples: config.examples,
         };
-        let mut logs = Self { view, state };
+        let mut logs = Self { view, state, names };
         // So that a run that ends before its first scrape has a beginning.
         logs.view.save(&logs.view.sources(), &mut logs.state);
         Ok(logs)
@@ -304,6 +325,7 @@ impl Collector for Logs {
         self.view.save(&published, &mut self.state);
         found.warnings.extend(self.state.warnings());
         found.metrics.add(&STATE_ERRORS, &[], self.state.errors() as f64);
+        self.export_audit(&published, found);
         for (source, shown) in &published {
             export_source(source, shown, &mut found.metrics);
             found.warnings.extend(warnings(&source.name, shown));
@@ -313,6 +335,21 @@ impl Collector for Logs {
             export_signature(signature, matched.as_ref(), &mut found.metrics);
         }
         Ok(())
+    }
+}
+
+impl Logs {
+    /// What audit events add up to, and the names of the users in them.
+    fn export_audit(&self, published: &[(&Source, Published)], found: &mut Found) {
+        let Some((_, source)) = published.iter().find(|(source, _)| source.is_audit()) else {
+            return;
+        };
+        let mut uids = lock(&self.view.shared.recent).uids();
+        uids.extend(source.counts.audit.uids());
+        if !uids.is_empty() {
+            self.view.names.set(lock(&self.names).resolve(&uids).clone());
+        }
+        source.counts.audit.export(&self.view.names.get(), &mut found.metrics);
     }
 }
 
@@ -345,12 +382,13 @@ fn unreadable(name: &str, path: &Path, error: &str) -> String {
 }
 
 fn export_source(configured: &Source, source: &Published, metrics: &mut Metrics) {
-    let (name, numbered) = (&*configured.name, configured.kmsg || configured.journal);
+    let (name, levels) = (&*configured.name, configured.kmsg || configured.journal);
+    let numbered = levels || configured.audit_multicast;
     let labels = [("source", name)];
     let counts = &source.counts;
     metrics.add(&LINES, &labels, counts.lines as f64);
     metrics.add(&BYTES, &labels, counts.bytes as f64);
-    export_unmatched(name, numbered, &counts.unmatched, metrics);
+    export_unmatched(name, levels, &counts.unmatched, metrics);
     if numbered {
         for (why, reason) in LostMessages::ALL {
             let labels = [("source", name), ("reason", reason)];
@@ -406,7 +444,10 @@ fn export_signature(signature: &Signature, matched: Option<&Matched>, metrics: &
     let Some(matched) = matched else { return };
     metrics.add(&LAST_MATCH, &[id], seconds(matched.last));
     metrics.add(&INFO, &[id, ("title", &signature.title)], 1.0);
-    for (name, values) in &matched.captures {
+    // Those that it had and has no more are kept, and not shown.
+    for (name, values) in
+        matched.captures.iter().filter(|(name, _)| signature.captures.contains(name))
+    {
         for (value, count) in values {
             metrics.add(&CAPTURES, &[id, ("name", name), ("value", value)], *count as f64);
         }

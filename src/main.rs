@@ -52,6 +52,13 @@ fn run() -> Result<u8, String> {
 
 /// Serves until told to stop.
 fn serve(args: &Args) -> Result<(), String> {
+    // First, for a SIGHUP that comes before we serve is a reload too, and no end.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    let hangup = {
+        let _within = runtime.enter();
+        signal(SignalKind::hangup()).map_err(|error| format!("cannot start: {error}"))?
+    };
     let config = Config::load(args).map_err(|error| error.to_string())?;
     let signatures = args.enabled("logs").then(|| {
         catalog::load(&config.logs.signatures, &config.logs.disable)
@@ -69,8 +76,7 @@ fn serve(args: &Args) -> Result<(), String> {
     let state = signatures.is_some().then(|| State::open(args.state.as_deref())).transpose()?;
     let exporter =
         Exporter::start(args, config, helper, signatures.zip(state)).map_err(cannot_start)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(cannot_start)?.block_on(async {
+    runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot_start)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_start)?;
         let stop = async move {
@@ -79,7 +85,7 @@ fn serve(args: &Args) -> Result<(), String> {
                 _ = interrupt.recv() => "SIGINT",
             }
         };
-        let mut hangup = signal(SignalKind::hangup()).map_err(cannot_start)?;
+        let mut hangup = hangup;
         let exporter = Arc::new(exporter);
         let reloaded = Arc::clone(&exporter);
         tokio::spawn(async move {

@@ -130,8 +130,15 @@ impl Reader {
     fn read(&self) -> Result<Vec<&'static str>, String> {
         let config = Config::load(&self.args).map_err(|error| error.to_string())?;
         if let Some(matcher) = &self.parts.matcher {
-            let signatures = catalog::load(&config.logs.signatures, &config.logs.disable);
-            matcher.set(Matcher::new(signatures.map_err(|error| error.to_string())?));
+            let catalog = catalog::read(&config.logs.signatures, &config.logs.disable);
+            if let Some(mistake) = catalog.mistakes.first() {
+                return Err(mistake.to_string());
+            }
+            for pattern in &catalog.empty {
+                tracing::warn!(pattern, "logs.signatures: no file there");
+            }
+            tracing::info!(signatures = catalog.signatures.len(), own = catalog.own, "catalogue");
+            matcher.set(Matcher::new(catalog.signatures));
         }
         self.parts.users.set(config.users);
         self.parts.audit.set(config.audit);

@@ -16,6 +16,7 @@ pub mod table;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -25,7 +26,7 @@ use crate::config;
 use crate::live::Live;
 use crate::peak::Peak;
 use cgroups::Hierarchy;
-use names::Names;
+use names::Shown;
 use report::Report;
 use scan::Scanner;
 
@@ -39,7 +40,7 @@ const SAMPLE_BUDGET: f64 = 0.005;
 pub struct Users {
     scanner: Scanner,
     cgroups: Option<Hierarchy>,
-    names: Names,
+    names: Shown,
     shows: Live<config::Users>,
     peaks: HashMap<u32, Peak>,
     latest: Latest,
@@ -50,25 +51,17 @@ pub type Latest = Live<Report>;
 
 impl Users {
     /// Looks at the host below these mounts, shows whom the configuration shows.
-    ///
-    /// # Errors
-    /// When the thread for names cannot be created.
-    pub fn new(
-        procfs: &Path,
-        sysfs: &Path,
-        rootfs: &Path,
-        shows: Live<config::Users>,
-    ) -> std::io::Result<Self> {
+    pub fn new(procfs: &Path, sysfs: &Path, names: Shown, shows: Live<config::Users>) -> Self {
         let cgroups = Hierarchy::find(sysfs);
         let version = cgroups.as_ref().map(Hierarchy::version);
-        Ok(Self {
+        Self {
             scanner: Scanner::new(procfs.to_owned(), version),
             cgroups,
-            names: Names::new(rootfs, names::from_nss)?,
+            names,
             shows,
             peaks: HashMap::new(),
             latest: Latest::default(),
-        })
+        }
     }
 
     /// Where the pages find the last report.
@@ -107,7 +100,8 @@ impl Collector for Users {
             users.entry(uid).or_default();
         }
 
-        let names = self.names.resolve(&users.keys().copied().collect::<BTreeSet<_>>());
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = names.resolve(&users.keys().copied().collect::<BTreeSet<_>>());
         let shows = self.shows.get();
         users.retain(|uid, _| shows.shows(&names[uid]));
         let now = Instant::now();
@@ -131,7 +125,9 @@ impl Collector for Users {
     fn sample(&mut self) -> Option<Instant> {
         let started = thread_cpu_time();
         if let Ok(tasks) = self.scanner.sample() {
-            self.names.expect(tasks.keys().copied());
+            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            names.expect(tasks.keys().copied());
+            drop(names);
             self.push_peaks(tasks.into_iter());
         }
         let spent = thread_cpu_time().saturating_sub(started);

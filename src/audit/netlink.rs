@@ -9,6 +9,9 @@ const ERROR: u16 = 2;
 /// `NLMSG_DONE`: the end of a reply of several messages.
 const DONE: u16 = 3;
 
+/// The first type that is a record and no control message: `AUDIT_LOGIN` is 1006, users' begin at 1100.
+const FIRST_RECORD: u16 = 1005;
+
 const HEADER: usize = 16;
 const REQUEST: u16 = 1;
 const ACK: u16 = 4;
@@ -38,6 +41,20 @@ pub enum Message<'a> {
     Done(u32),
     /// Anything else, such as a record for an audit daemon.
     Unrelated,
+}
+
+/// Type and text of the audit records in one datagram.
+///
+/// Multicast, some kernels count the header twice in the length, some not at all, so a datagram that is one
+/// message is taken whole.
+pub fn records(datagram: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let record = datagram.split_at_checked(HEADER).and_then(|(header, text)| {
+        let kind = u16::from_ne_bytes([header[4], header[5]]);
+        let end = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        // Replies and errors are below: AUDIT_FIRST_USER_MSG.
+        (kind >= FIRST_RECORD).then_some((kind, &text[..end]))
+    });
+    record.into_iter()
 }
 
 /// The messages of one datagram; what cannot be one ends it.
@@ -111,9 +128,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_record_is_the_datagram_whatever_its_length_says() {
+        let text = b"audit(1.2:3): arch=c000003e";
+        for length in [text.len(), HEADER + text.len(), 2 * HEADER + text.len()] {
+            let mut datagram = message(1300, 0, text);
+            datagram[0..4].copy_from_slice(&u32::try_from(length).unwrap().to_ne_bytes());
+            assert!(records(&datagram).eq([(1300, &text[..])]));
+        }
+        assert_eq!(records(&message(DONE, 1, b"")).count(), 0);
+        assert_eq!(records(b"short").count(), 0);
+    }
+
     proptest! {
         #[test]
         fn any_datagram_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            records(&bytes).for_each(drop);
             prop_assert!(messages(&bytes).count() <= bytes.len() / HEADER);
         }
 

@@ -32,6 +32,10 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
     let doubles = choice::doubles(sources).into_iter();
     let mut warnings: Vec<_> =
         doubles.map(|what| format!("warning: logs.sources: {what}")).collect();
+    let empty = catalog.empty.iter().map(|pattern| {
+        format!("warning: logs.signatures '{pattern}': no file there; none of your signatures is read from it")
+    });
+    warnings.extend(empty);
     warnings.extend(of_catalog(&catalog));
     for warning in &warnings {
         out.push_str(warning);

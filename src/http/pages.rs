@@ -2,6 +2,7 @@
 //! text for a terminal.
 
 mod logs;
+pub mod stories;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -54,8 +55,6 @@ enum Mark {
 
 /// The page at `/`.
 pub fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
-    let host = rustix::system::uname();
-    let host = host.nodename().to_string_lossy();
     let up = exporter.started.elapsed().unwrap_or_default();
     let mut tables = vec![collectors(shown)];
     if let Some(collector) = shown.iter().find(|collector| collector.name == "users") {
@@ -68,6 +67,7 @@ pub fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
         tables.push(audit(&exporter.audit));
     }
     if let Some(logs) = &exporter.logs {
+        tables.extend(logs.recent().iter().flat_map(stories::few));
         tables.extend(logs::tables(logs));
     }
     let mut notes: Vec<_> = shown
@@ -81,16 +81,29 @@ pub fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
         notes.push(format!("logs: {}", logs.choice));
     }
     Page {
-        title: format!("telltale_exporter on {host}"),
+        title: format!("telltale_exporter on {}", host()),
         subtitle: format!("version {VERSION}, up {}", duration(up)),
         tables,
         notes,
-        links: vec![
-            (exporter.telemetry_path.clone(), "metrics for Prometheus"),
-            ("/-/healthy".to_owned(), "it runs"),
-            ("/-/ready".to_owned(), "it answers"),
-        ],
+        links: links(exporter),
     }
+}
+
+/// The name of this host.
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn links(exporter: &Exporter) -> Vec<(String, &'static str)> {
+    vec![
+        ("/".to_owned(), "everything at a glance"),
+        ("/kills".to_owned(), "who signalled whom, whose forks failed"),
+        ("/api/v1/kills".to_owned(), "the same as JSON"),
+        ("/api/v1/forks".to_owned(), "failed forks as JSON"),
+        (exporter.telemetry_path.clone(), "metrics for Prometheus"),
+        ("/-/healthy".to_owned(), "it runs"),
+        ("/-/ready".to_owned(), "it answers"),
+    ]
 }
 
 fn collectors(shown: &[Shown]) -> Table {

@@ -13,7 +13,8 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::pages;
+use super::pages::{self, Page};
+use crate::audit::events::recent::Recent;
 use crate::collector::BOUND;
 use crate::exporter::{Exporter, Selection};
 use crate::metrics;
@@ -33,12 +34,20 @@ pub async fn respond(exporter: &Exporter, request: &Request<Incoming>) -> Answer
     }
     match request.uri().path() {
         path if path == exporter.telemetry_path => scrape(exporter, request).await,
-        "/" => page(exporter, request.headers()).await,
+        "/" => {
+            let shown = exporter.gather(&Selection::All, BOUND).await.unwrap_or_default();
+            page(&pages::start(exporter, &shown), request.headers())
+        }
+        "/kills" => page(&pages::stories::page(exporter), request.headers()),
+        "/api/v1/kills" => stories(exporter, request.headers(), pages::stories::kills_json),
+        "/api/v1/forks" => stories(exporter, request.headers(), pages::stories::forks_json),
         "/-/healthy" => text(StatusCode::OK, "telltale_exporter is healthy.\n"),
         "/-/ready" => text(StatusCode::OK, "telltale_exporter is ready.\n"),
         _ => {
-            let known =
-                format!("not found; there are / {} /-/healthy /-/ready\n", exporter.telemetry_path);
+            let known = format!(
+                "not found; there are / {} /kills /api/v1/kills /api/v1/forks /-/healthy /-/ready\n",
+                exporter.telemetry_path
+            );
             text(StatusCode::NOT_FOUND, known)
         }
     }
@@ -57,9 +66,19 @@ async fn scrape(exporter: &Exporter, request: &Request<Incoming>) -> Answer {
     compressed(request.headers(), metrics::CONTENT_TYPE, body)
 }
 
-async fn page(exporter: &Exporter, headers: &HeaderMap) -> Answer {
-    let shown = exporter.gather(&Selection::All, BOUND).await.unwrap_or_default();
-    let page = pages::start(exporter, &shown);
+/// Stories as JSON.
+fn stories(
+    exporter: &Exporter,
+    headers: &HeaderMap,
+    told: fn(Option<&Recent>, &str) -> String,
+) -> Answer {
+    let logs = exporter.logs.as_ref();
+    let choice = logs.map_or("the collector logs is off", |logs| &*logs.choice);
+    let recent = logs.and_then(crate::logs::View::recent);
+    compressed(headers, "application/json", told(recent.as_ref(), choice).into_bytes())
+}
+
+fn page(page: &Page, headers: &HeaderMap) -> Answer {
     let html = header(headers, ACCEPT).is_some_and(|accept| accept.contains("text/html"));
     let mut answer = if html {
         compressed(headers, "text/html; charset=utf-8", page.html().into_bytes())

@@ -1,7 +1,7 @@
 //! The catalogue: the built-in signatures, those of the user, less the disabled ones.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_saphyr::options;
 
@@ -33,6 +33,8 @@ pub struct Catalog {
     pub disabled: usize,
     /// What is wrong, each with its file and line.
     pub mistakes: Vec<Error>,
+    /// Patterns of files that found none.
+    pub empty: Vec<String>,
 }
 
 /// Where a signature stands.
@@ -67,6 +69,9 @@ pub fn read(files: &[String], disable: &[String]) -> Catalog {
             reading.mistakes.push(mistake);
             Vec::new()
         });
+        if paths.is_empty() {
+            reading.empty.push(pattern.clone());
+        }
         for path in paths {
             match crate::config::read_file("signature file", &path) {
                 Ok(yaml) => reading.add(&path.display().to_string(), &yaml, false),
@@ -84,6 +89,7 @@ struct Reading {
     /// Position among the entries.
     by_id: HashMap<String, usize>,
     mistakes: Vec<Error>,
+    empty: Vec<String>,
 }
 
 /// A signature and where it stands.
@@ -127,7 +133,8 @@ impl Reading {
 
     /// Takes out what is switched off.
     fn end(self, disable: &[String]) -> Catalog {
-        let mut catalog = Catalog { mistakes: self.mistakes, ..Catalog::default() };
+        let mut catalog =
+            Catalog { mistakes: self.mistakes, empty: self.empty, ..Catalog::default() };
         for id in disable.iter().filter(|id| !self.by_id.contains_key(*id)) {
             catalog.mistakes.push(Error::new(format!(
                 "logs.disable: there is no signature '{id}'; correct the id or take it out"
@@ -190,10 +197,20 @@ fn items(yaml: &str) -> Vec<String> {
     items
 }
 
-/// The files of a pattern, sorted; a plain path must exist.
+/// The files of a pattern or directory, sorted; a plain path must exist.
 fn expand(pattern: &str) -> Result<Vec<PathBuf>, Error> {
     let refuse =
         |why: &dyn std::fmt::Display| Error::new(format!("logs.signatures '{pattern}': {why}"));
+    if !pattern.starts_with('/') {
+        return Err(refuse(&"give an absolute path: the service runs in another directory"));
+    }
+    if Path::new(pattern).is_dir() {
+        let mut paths = Vec::new();
+        for ending in ["yml", "yaml"] {
+            paths.extend(expand(&format!("{}/*.{ending}", glob::Pattern::escape(pattern)))?);
+        }
+        return Ok(paths);
+    }
     let paths = glob::glob(pattern).map_err(|error| refuse(&error))?;
     let paths = paths.collect::<Result<Vec<_>, _>>().map_err(|error| refuse(&error))?;
     if paths.is_empty() && !pattern.contains(['*', '?', '[']) {
@@ -299,6 +316,48 @@ mod tests {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
+    /// What strangers type as a name, ask a server for or run comes into logs in quotes, and what quotes a
+    /// critical line is none.
+    #[test]
+    fn what_is_quoted_raises_no_alarm() {
+        const QUOTES: [&str; 9] = [
+            "sshd[9]: Invalid user {} from 192.0.2.1 port 22",
+            "sshd[9]: Failed password for invalid user {} from 192.0.2.1 port 22 ssh2",
+            "sudo: alice : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/grep {} /var/log/messages",
+            "CRON[9]: (alice) CMD (echo {} >/dev/null)",
+            "nginx: 192.0.2.1 - - \"GET /{} HTTP/1.1\" 404 \"{}\"",
+            "postfix/smtpd[9]: warning: unknown[192.0.2.1]: SASL LOGIN failed: x, sasl_username={}",
+            "named[9]: client @0x7f 192.0.2.1#53 ({}): query (cache) '{}/A/IN' denied",
+            "systemd[900]: Started {}.",
+            "telltale_exporter: level=ERROR why=\"sample does not match: {}\" not reloaded",
+        ];
+        let matcher = Matcher::new(load(&[], &[]).unwrap());
+        let critical = |nth: &usize| {
+            matcher.signatures()[*nth].severity == super::super::signature::Severity::Critical
+        };
+        let mut wrong = Vec::new();
+        for signature in matcher.signatures() {
+            for sample in &signature.samples.matching {
+                let message = header::parse(sample.line().as_bytes()).message;
+                let message = String::from_utf8_lossy(message);
+                let with_header =
+                    QUOTES.iter().map(|quote| format!("Nov 20 05:08:31 web04 {quote}"));
+                let without = "192.0.2.1 - - [20/Nov/2026:05:08:31 +0000] \"GET / HTTP/1.1\" 200 \"-\" \"{}\"";
+                for quote in with_header.chain([without.to_owned()]) {
+                    // As web servers escape it.
+                    let line = quote.replace("{}", &message.replace('"', "\\x22"));
+                    for nth in ids(&matcher, &header::parse(line.as_bytes()))
+                        .iter()
+                        .filter(|nth| critical(nth))
+                    {
+                        wrong.push(format!("{}: {line}", matcher.signatures()[*nth].id.value));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{} lines:\n{}", wrong.len(), wrong.join("\n"));
+    }
+
     #[test]
     fn users_add_and_switch_off() {
         let count = load(&[], &[]).unwrap().len();
@@ -320,6 +379,18 @@ mod tests {
         assert!(
             twice.contains("mine.yml:7: id 'mine' is taken by ") && twice.contains("mine.yml:1")
         );
+    }
+
+    #[test]
+    fn directories_are_their_files_and_empty_patterns_are_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        std::fs::write(path("a.yml"), MINE).unwrap();
+        std::fs::write(path("b.yaml"), MINE.replace("id: mine", "id: other")).unwrap();
+        std::fs::write(path("c.txt"), "no signature").unwrap();
+        let catalog = read(&[dir.path().display().to_string(), path("*.conf")], &[]);
+        assert_eq!((catalog.own, catalog.mistakes.len()), (2, 0));
+        assert_eq!(catalog.empty, [path("*.conf")]);
     }
 
     #[test]
@@ -356,6 +427,7 @@ mod tests {
             ("lost (?P<n>\\d+)", "los\\d(?P<n>\\d+)", "4 fixed bytes in a row"),
             ("severity: warning", "severity: loud", "mine.yml:5:"),
             ("verdict: watch", "verdict: watch\n  colour: red", "mine.yml:7:"),
+            ("verdict: watch", "verdict: watch\n  captures: [n, n]", "captures names 'n' twice"),
             ("id: mine", "id: My Own", "mine.yml:1: id 'My Own'"),
             ("verdict: watch", "verdict: watch\n  count: m", "no wording has a group (?P<m>"),
             (
@@ -377,5 +449,6 @@ mod tests {
             assert!(!error.contains('\n'), "{error}");
         }
         assert!(load(&["/nonexistent.yml".to_owned()], &[]).is_err());
+        assert!(load(&["own.yml".to_owned()], &[]).unwrap_err().to_string().contains("absolute"));
     }
 }

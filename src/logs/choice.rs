@@ -4,9 +4,13 @@
 //! is one of them: the journal, which has everything; else the files of one distribution's set, which do
 //! not overlap; else the kernel's ring.
 
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::config::Source;
+use crate::audit::multicast::Multicast;
+use crate::config::{Format, Source};
 
 /// The files that rsyslog writes, by distribution; those of a set do not overlap, and have the kernel's
 /// lines too.
@@ -21,13 +25,17 @@ const LAYOUTS: [&[(&str, &str)]; 2] = [
 ];
 
 /// The sources, and why these.
-#[derive(Debug)]
 pub struct Choice {
     /// What is followed.
     pub sources: Vec<Source>,
     /// What was chosen and why, in a sentence.
     pub why: String,
+    /// The kernel's audit records, where they are one of the sources.
+    pub multicast: Option<Multicast>,
 }
+
+/// The audit daemon's log.
+const AUDIT_LOG: &str = "var/log/audit/audit.log";
 
 /// Where a host's journals are: in memory until `/var` is there, and on disk if they are to stay.
 pub fn journals(rootfs: &Path) -> Vec<PathBuf> {
@@ -45,8 +53,45 @@ pub fn ring(rootfs: &Path) -> PathBuf {
     rootfs.join("dev/kmsg")
 }
 
-/// Chooses.
-pub fn choose(rootfs: &Path) -> Choice {
+/// Chooses; `join` is asked for the kernel's audit records where the audit daemon's log cannot be read,
+/// and where these are the host's.
+pub fn choose(rootfs: &Path, join: impl FnOnce() -> io::Result<Multicast>) -> Choice {
+    let mut choice = of_text(rootfs);
+    let unreadable = match File::open(rootfs.join(AUDIT_LOG)) {
+        Ok(_) => {
+            choice.why.push_str("; audit events come from the audit daemon's log");
+            let (name, files) = ("audit".to_owned(), vec![rootfs.join(AUDIT_LOG)]);
+            choice.sources.push(Source { name, files, format: Format::Audit, ..Source::default() });
+            return choice;
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => "may not be read",
+        Err(_) => "is not there",
+    };
+    let joined = if rootfs == Path::new("/") {
+        join()
+    } else {
+        Err(io::Error::other("the kernel's own records are not those of --path.rootfs"))
+    };
+    let audit = match joined {
+        Ok(multicast) => {
+            let name = "audit".to_owned();
+            choice.sources.push(Source { name, audit_multicast: true, ..Source::default() });
+            choice.multicast = Some(multicast);
+            format!(
+                "; audit events come from the kernel's multicast group, for /{AUDIT_LOG} {unreadable}"
+            )
+        }
+        Err(error) => format!(
+            "; audit events are not followed: /{AUDIT_LOG} {unreadable} (log_group in auditd.conf may \
+             name a group of the exporter's), and {error}"
+        ),
+    };
+    choice.why.push_str(&audit);
+    choice
+}
+
+/// Chooses the sources of text.
+fn of_text(rootfs: &Path) -> Choice {
     let exists = |path: &str| rootfs.join(path).exists();
     let source = |name: &str| Source { name: name.to_owned(), ..Source::default() };
     let journald = exists("run/systemd/journal/socket");
@@ -54,7 +99,7 @@ pub fn choose(rootfs: &Path) -> Choice {
     if journald && journal.is_ok() {
         let why = "the journal is read, which has what syslog and the kernel write as well";
         let sources = vec![Source { journal: true, ..source("journal") }];
-        return Choice { sources, why: why.to_owned() };
+        return Choice { sources, why: why.to_owned(), multicast: None };
     }
     let no_journal = match journal {
         Err(why) if journald => why,
@@ -68,56 +113,98 @@ pub fn choose(rootfs: &Path) -> Choice {
         let sources: Vec<_> = layout.iter().filter(|(_, path)| exists(path)).map(file).collect();
         let why =
             format!("{no_journal}, so the files of syslog are followed, which have the kernel too");
-        return Choice { sources, why };
+        return Choice { sources, why, multicast: None };
     }
-    if std::fs::File::open(ring(rootfs)).is_ok() {
+    if File::open(ring(rootfs)).is_ok() {
         let why =
             format!("{no_journal} and there is no file of syslog, so the kernel's ring is read");
-        return Choice { sources: vec![Source { kmsg: true, ..source("kernel") }], why };
+        let sources = vec![Source { kmsg: true, ..source("kernel") }];
+        return Choice { sources, why, multicast: None };
     }
     let why = format!(
         "no log is followed: {no_journal}, there is no file that rsyslog writes (/var/log/syslog, \
          /var/log/messages), and /dev/kmsg cannot be read. Name files under logs.sources, or add the \
          exporter to the group that may read them"
     );
-    Choice { sources: Vec::new(), why }
+    Choice { sources: Vec::new(), why, multicast: None }
 }
 
 /// What of configured sources would count twice: the journal and the files that rsyslog writes have the
-/// kernel's lines, and the journal has what those files have.
+/// kernel's lines, the journal has what those files have, and on Debian some of those repeat others.
 pub fn doubles(sources: &[Source]) -> Vec<String> {
+    let mut doubles = BTreeSet::new();
+    let mut double = |one: &Source, other: &Source, what: &str| {
+        let who = if one.name == other.name {
+            format!("source '{}' has {what}", one.name)
+        } else {
+            format!("sources '{}' and '{}' both have {what}", one.name, other.name)
+        };
+        doubles.insert(format!("{who}, which counts twice; take one of them out"));
+    };
     let journal = sources.iter().find(|source| source.journal && source.directories.is_empty());
     let ring = sources.iter().find(|source| source.kmsg);
-    let of_syslog = |source: &&Source| source.files.iter().any(|file| is_of_syslog(file));
-    let mut doubles = Vec::new();
-    let mut double = |one: &Source, other: &Source, what: &str| {
-        doubles.push(format!(
-            "sources '{}' and '{}' both have {what}, which counts twice; take one of them out",
-            one.name, other.name
-        ));
-    };
-    for source in sources.iter().filter(of_syslog) {
-        if let Some(journal) = journal {
+    for source in sources {
+        let has = |files: &[&str]| files.iter().any(|file| follows(source, file));
+        if let Some(journal) = journal
+            && (has(&OF_SYSLOG) || has(&COPIES))
+        {
             double(journal, source, "what syslog writes");
         }
-    }
-    if let Some(ring) = ring {
-        let with_kernel = |file: &PathBuf| WITH_KERNEL.iter().any(|name| file == Path::new(name));
-        let other = sources.iter().filter(|source| source.files.iter().any(with_kernel));
-        for source in other.chain(journal) {
+        let kernel =
+            has(&WITH_KERNEL) || journal.is_some_and(|journal| journal.name == source.name);
+        if let Some(ring) = ring.filter(|_| kernel) {
             double(source, ring, "the kernel's lines");
         }
+        for other in sources {
+            if follows(source, OF_SYSLOG[0])
+                && let Some(copy) = COPIES.iter().find(|copy| follows(other, copy))
+            {
+                double(
+                    source,
+                    other,
+                    &format!("the lines of {copy} (Debian's syslog has them too)"),
+                );
+            }
+        }
     }
-    doubles
+    doubles.into_iter().collect()
 }
 
-/// Files in which rsyslog's and syslog-ng's default configuration writes the kernel's lines.
+/// Files that rsyslog's default configurations write, without overlap on one distribution.
+const OF_SYSLOG: [&str; 6] = [
+    "/var/log/syslog",
+    "/var/log/auth.log",
+    "/var/log/messages",
+    "/var/log/secure",
+    "/var/log/cron",
+    "/var/log/maillog",
+];
+
+/// Files that repeat lines of Debian's `/var/log/syslog`.
+const COPIES: [&str; 6] = [
+    "/var/log/kern.log",
+    "/var/log/user.log",
+    "/var/log/daemon.log",
+    "/var/log/mail.log",
+    "/var/log/cron.log",
+    "/var/log/debug",
+];
+
+/// Files with the kernel's lines.
 const WITH_KERNEL: [&str; 3] = ["/var/log/syslog", "/var/log/messages", "/var/log/kern.log"];
 
-fn is_of_syslog(file: &Path) -> bool {
-    let mut layouts = LAYOUTS.iter().copied().flatten();
-    layouts.any(|(_, path)| file == Path::new("/").join(path))
-        || file == Path::new("/var/log/kern.log")
+/// Whether the source follows this file: by its name, a pattern or its directory.
+fn follows(source: &Source, file: &str) -> bool {
+    let (file, is_text) = (Path::new(file), source.format != Format::Audit);
+    is_text
+        && source.files.iter().any(|entry| {
+            entry == file
+                || file.parent() == Some(entry)
+                || entry
+                    .to_str()
+                    .and_then(|text| glob::Pattern::new(text).ok())
+                    .is_some_and(|pattern| pattern.matches_path_with(file, super::source::GLOB))
+        })
 }
 
 /// Whether there is a journal of the host that we may read; damaged files in it are no reason against it.
@@ -127,7 +214,7 @@ fn journal(rootfs: &Path) -> Result<(), &'static str> {
         return Err("the journal is not found without /etc/machine-id");
     }
     let current = directories.iter().map(|directory| directory.join("system.journal"));
-    let opened: Vec<_> = current.map(std::fs::File::open).collect();
+    let opened: Vec<_> = current.map(File::open).collect();
     if opened.iter().any(Result::is_ok) {
         return Ok(());
     }
@@ -155,7 +242,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "7c4f5a0f5a914fe8b7a1e0d6b1f7b0aa\n").unwrap();
         }
-        let choice = choose(root.path());
+        let choice = choose(root.path(), || unreachable!("not the host's root"));
         (choice.sources.into_iter().map(|source| source.name).collect(), choice.why)
     }
 
@@ -166,6 +253,22 @@ mod tests {
         let red_hat = ["var/log/messages", "var/log/secure", "var/log/cron", "var/log/maillog"];
         assert_eq!(chosen(&red_hat).0, ["messages", "secure", "cron", "maillog"]);
         assert_eq!(chosen(&["var/log/messages"]).0, ["messages"]);
+    }
+
+    #[test]
+    fn audit_events_are_one_source() {
+        let of = |files: &[&str]| chosen(files);
+        let (names, why) = of(&["var/log/messages", "var/log/audit/audit.log"]);
+        assert_eq!(names, ["messages", "audit"]);
+        assert!(why.ends_with("; audit events come from the audit daemon's log"), "{why}");
+        let (names, why) = of(&["var/log/messages"]);
+        assert!(names == ["messages"] && why.contains("audit.log is not there"), "{why}");
+        let refused = || Err(io::Error::other("no CAP_AUDIT_READ"));
+        // This host's own log or none: what is asked for is said.
+        if !Path::new("/").join(AUDIT_LOG).exists() {
+            let why = choose(Path::new("/"), refused).why;
+            assert!(why.contains("log_group") && why.ends_with("no CAP_AUDIT_READ"), "{why}");
+        }
     }
 
     #[test]
@@ -192,6 +295,10 @@ mod tests {
             ["{name: a, files: [/var/log/app.log]}", "{name: s, files: [/var/log/auth.log]}"];
         assert!(of(&[journal, fine[0]]).is_empty() && of(&[ring, fine[1]]).is_empty());
         assert!(of(&[apart, ring, syslog]).len() == 1, "another host's");
+        for files in ["/var/log", "'/var/log/*.log'", "'/var/log/sys*'", "/var/log/mail.log"] {
+            let said = of(&[journal, &format!("{{name: s, files: [{files}]}}")]);
+            assert!(!said.is_empty(), "{files}");
+        }
     }
 
     #[test]

@@ -13,6 +13,11 @@ use super::header::{self, Line};
 use super::matcher::Matcher;
 use super::unknown::Shapes;
 use super::{follower, journal, kmsg, lock};
+use crate::audit::events::event::Event;
+use crate::audit::events::facts::Facts;
+use crate::audit::events::joiner::{Joiner, Limits};
+use crate::audit::events::recent::Recent;
+use crate::audit::events::totals::Totals;
 use crate::live::Live;
 use crate::metrics::{OTHER, label_text};
 
@@ -66,6 +71,8 @@ pub struct Counts {
     pub sums: Sums,
     /// When the last line was read.
     pub last_line: Option<SystemTime>,
+    /// What audit events add up to.
+    pub audit: Totals,
     /// By id of the signature: another catalogue may give it another place, or take it out for a while.
     pub signatures: BTreeMap<String, Matched>,
 }
@@ -112,6 +119,8 @@ pub struct File {
     pub state: follower::State,
     /// The last line, if it was counted: the next may say that it was repeated.
     pub previous: Vec<u8>,
+    /// Audit records whose event is not complete; of logs of the audit daemon only.
+    pub joiner: Option<Joiner>,
     /// Why it cannot be read.
     pub error: Option<String>,
 }
@@ -127,6 +136,8 @@ pub struct Shared {
     pub values: Values,
     /// Shapes of lines that no signature matched; for people, and not kept over a restart.
     pub unknown: Mutex<Shapes>,
+    /// The last stories of the audit events; for people too.
+    pub recent: Mutex<Recent>,
 }
 
 /// Of the lines of one piece that nothing matches, so many are all looked at for their shape, and then
@@ -134,14 +145,23 @@ pub struct Shared {
 const ALL: u64 = 64;
 const SHARE: u64 = 16;
 
+/// What the lines of a source are.
+#[derive(Clone, Copy)]
+pub enum Form {
+    /// Text, taken apart so.
+    Text(for<'l> fn(&'l [u8]) -> Line<'l>),
+    /// Records of the audit log, at this time of a clock that never goes backwards, in milliseconds.
+    Audit(u64),
+}
+
 /// What lines of one piece are counted with.
 pub struct Counter<'a> {
     /// What all sources share.
     pub shared: &'a Shared,
     /// The signatures of this piece.
     pub matcher: Arc<Matcher>,
-    /// How lines are taken apart.
-    pub parse: for<'l> fn(&'l [u8]) -> Line<'l>,
+    /// What they are.
+    pub form: Form,
     /// The time.
     pub now: SystemTime,
     /// Lines of this piece that nothing matched.
@@ -150,24 +170,68 @@ pub struct Counter<'a> {
 
 impl<'a> Counter<'a> {
     /// For lines of this kind that are read now.
-    pub fn new(shared: &'a Shared, parse: for<'l> fn(&'l [u8]) -> Line<'l>) -> Self {
+    pub fn new(shared: &'a Shared, form: Form) -> Self {
         let (matcher, now) = (shared.matcher.get(), SystemTime::now());
-        Self { shared, matcher, parse, now, unmatched: Cell::new(0) }
+        Self { shared, matcher, form, now, unmatched: Cell::new(0) }
     }
 
-    /// Counts a line; `last message repeated 3 times` is three of the line before.
-    pub fn count(&self, bytes: &[u8], previous: &mut Vec<u8>, counts: &mut Counts) {
+    /// Counts a line of a file.
+    pub fn count(&self, bytes: &[u8], file: &mut File, counts: &mut Counts) {
+        match self.form {
+            Form::Text(parse) => self.count_text(bytes, parse, &mut file.previous, counts),
+            Form::Audit(_) => self.count_record(bytes, &mut file.joiner, counts),
+        }
+    }
+
+    /// Counts an audit record, and the events that are complete with it.
+    pub fn count_record(&self, bytes: &[u8], joiner: &mut Option<Joiner>, counts: &mut Counts) {
+        let Form::Audit(now) = self.form else { return };
+        let mut ended = Vec::new();
+        let joiner = joiner.get_or_insert_with(|| Joiner::new(Limits::default()));
+        if joiner.push(bytes, now, &mut ended) {
+            counts.lines += 1;
+            counts.last_line = Some(self.now);
+        } else {
+            counts.pass(self.now, None);
+        }
+        self.count_events(&ended, counts);
+    }
+
+    /// Counts the audit events that nothing came for any more.
+    pub fn expire(&self, joiner: &mut Option<Joiner>, counts: &mut Counts) {
+        let (Form::Audit(now), Some(joiner)) = (self.form, joiner) else { return };
+        let mut ended = Vec::new();
+        joiner.expire(now, &mut ended);
+        self.count_events(&ended, counts);
+    }
+
+    fn count_events(&self, ended: &[Event], counts: &mut Counts) {
+        for event in ended {
+            let facts = Facts::of(event);
+            counts.audit.add(&facts);
+            lock(&self.shared.recent).add(facts);
+        }
+    }
+
+    /// Counts a line of text; `last message repeated 3 times` is three of the line before.
+    fn count_text(
+        &self,
+        bytes: &[u8],
+        parse: for<'l> fn(&'l [u8]) -> Line<'l>,
+        previous: &mut Vec<u8>,
+        counts: &mut Counts,
+    ) {
         if !self.matcher.concerns(bytes) {
             counts.pass(self.now, None);
             previous.clear();
-            self.note(|| (self.parse)(bytes), bytes, None);
+            self.note(|| parse(bytes), bytes, None);
             return;
         }
-        let line = (self.parse)(bytes);
+        let line = parse(bytes);
         if let Some(times) = header::repeats(&line)
             && !previous.is_empty()
         {
-            let line = Line { times, ..(self.parse)(previous) };
+            let line = Line { times, ..parse(previous) };
             self.add(&line, None, counts);
             return;
         }
@@ -281,19 +345,20 @@ mod tests {
             "- {id: a, title: t, pattern: 'from (?P<who>\\S+)', severity: info, verdict: watch,
             captures: [who]}";
         let matcher = Live::new(Matcher::new(serde_saphyr::from_str(yaml).unwrap()));
-        let shared = Shared { matcher, values: Values::default(), unknown: Mutex::default() };
-        let (mut counts, mut previous) = (Counts::default(), Vec::new());
-        let counter = Counter::new(&shared, header::parse);
+        let (values, unknown, recent) = Default::default();
+        let shared = Shared { matcher, values, unknown, recent };
+        let (mut counts, mut file) = (Counts::default(), File::default());
+        let counter = Counter::new(&shared, Form::Text(header::parse));
         for round in 0..3 {
             for who in 0..30 {
                 let line = format!("from host{who}");
-                counter.count(line.as_bytes(), &mut previous, &mut counts);
+                counter.count(line.as_bytes(), &mut file, &mut counts);
             }
             let who = &counts.signatures["a"].captures["who"];
             assert_eq!(who.len(), MAX_VALUES + 1);
             assert_eq!((who["host0"], who[OTHER]), (round + 1, (round + 1) * 10));
         }
-        counter.count(b"nothing", &mut previous, &mut counts);
+        counter.count(b"nothing", &mut file, &mut counts);
         assert_eq!((counts.lines, counts.unmatched(), counts.signatures["a"].count), (91, 1, 90));
     }
 }

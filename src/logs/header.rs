@@ -164,16 +164,36 @@ pub(super) fn tag(line: &[u8]) -> (Option<&[u8]>, Option<u32>, &[u8]) {
     let (program, mut rest) = (&line[..end], &line[end..]);
     let mut pid = None;
     if let Some(inside) = rest.strip_prefix(b"[")
-        && let Some(close) = inside.iter().position(|&byte| byte == b']')
+        && let Some(close) = closes(inside)
     {
         pid = std::str::from_utf8(&inside[..close]).ok().and_then(|pid| pid.parse().ok());
         rest = &inside[close + 1..];
+        // sssd[be[example.com]][1234]
+        if let Some(inside) = rest.strip_prefix(b"[")
+            && let Some(close) = closes(inside)
+        {
+            pid = std::str::from_utf8(&inside[..close]).ok().and_then(|pid| pid.parse().ok());
+            rest = &inside[close + 1..];
+        }
     }
     let Some(message) = rest.strip_prefix(b":") else {
         // Without a colon it is text whose first word is no tag.
         return (None, None, line);
     };
     (Some(program), pid, message.strip_prefix(b" ").unwrap_or(message))
+}
+
+/// Where the bracket that is open closes.
+fn closes(inside: &[u8]) -> Option<usize> {
+    let mut depth = 1_u32;
+    inside.iter().take_while(|byte| **byte != b' ').position(|byte| {
+        match byte {
+            b'[' => depth += 1,
+            b']' => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    })
 }
 
 /// The kernel's `[ 1237.492680] ` in front, where printk.time is on.
@@ -184,9 +204,24 @@ fn without_uptime(message: &[u8]) -> &[u8] {
         let uptime = !number.is_empty()
             && number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
             && number.contains(&b'.');
-        if uptime { rest[end + 1..].strip_prefix(b" ") } else { None }
+        if uptime { Some(without_caller(&rest[end + 1..])) } else { None }?.strip_prefix(b" ")
     });
     stripped.unwrap_or(message)
+}
+
+/// `[  T123]` or `[    C0]` behind the time, with `CONFIG_PRINTK_CALLER` (SUSE's kernels); newer dmesg parts
+/// them by a space.
+fn without_caller(rest: &[u8]) -> &[u8] {
+    let inside = rest.strip_prefix(b" ").unwrap_or(rest).strip_prefix(b"[");
+    let stripped = inside.and_then(|inside| {
+        let end = inside.iter().take(16).position(|&byte| byte == b']')?;
+        let (kind, number) = inside[..end].trim_ascii_start().split_first()?;
+        let caller = matches!(kind, b'T' | b'C')
+            && !number.is_empty()
+            && number.iter().all(u8::is_ascii_digit);
+        caller.then_some(&inside[end + 1..])
+    });
+    stripped.unwrap_or(rest)
 }
 
 /// rsyslog's `message repeated 3 times: [ text]`.
@@ -289,9 +324,18 @@ mod tests {
         let is =
             |program: &str, pid, message: &str| (Some(program.to_owned()), pid, message.to_owned());
         assert_eq!(of("kernel: [ 1237.492680] audit: x"), is("kernel", None, "audit: x"));
+        for caller in ["[   12.345678][  T123]", "[   12.345678] [    C0]"] {
+            assert_eq!(
+                of(&format!("kernel: {caller} Out of memory: x")),
+                is("kernel", None, "Out of memory: x")
+            );
+        }
+        assert_eq!(of("kernel: [   12.345678] [Tx] y"), is("kernel", None, "[Tx] y"));
         assert_eq!(of("kernel: [drm:f [m]] x"), is("kernel", None, "[drm:f [m]] x"));
         assert_eq!(of("CRON[7]: (root) CMD (x)"), is("CRON", Some(7), "(root) CMD (x)"));
         assert_eq!(of("rsyslogd: x"), is("rsyslogd", None, "x"));
+        assert_eq!(of("sssd[be[a.org]]: x"), is("sssd", None, "x"));
+        assert_eq!(of("sssd[be[a.org]][12]: x"), is("sssd", Some(12), "x"));
         assert_eq!(of("postfix/smtpd[9]: x"), is("postfix/smtpd", Some(9), "x"));
         assert_eq!(of("-- MARK --"), (None, None, "-- MARK --".to_owned()));
         assert_eq!(of("a:"), is("a", None, ""));

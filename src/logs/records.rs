@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::counts::{Counter, Counts, Place, Published, Shared};
+use super::counts::{Counter, Counts, Form, Place, Published, Shared};
 use super::effects::LostMessages;
 use super::header::{self, Line};
+use super::source::millis_since;
 use super::{RETRY, RETRY_MAX, journal, kmsg, lock};
+use crate::audit::events::joiner::Joiner;
+use crate::audit::multicast::Multicast;
 
 /// The journal is looked at this often, which costs microseconds; the kernel's ring wakes us.
 const LOOK: Duration = Duration::from_millis(500);
@@ -22,6 +25,8 @@ pub enum Log {
     Kmsg(PathBuf, PathBuf),
     /// The directories of a journald.
     Journal(Vec<PathBuf>),
+    /// The kernel's audit records, or why they cannot be had.
+    Audit(io::Result<Multicast>),
 }
 
 /// A source's thread.
@@ -34,6 +39,7 @@ pub struct Records {
 enum Open {
     Kmsg { device: PathBuf, procfs: PathBuf, reader: Option<kmsg::Reader> },
     Journal(Box<journal::Reader>),
+    Audit { group: io::Result<Multicast>, joiner: Option<Joiner>, born: Instant },
 }
 
 impl Records {
@@ -42,6 +48,7 @@ impl Records {
         let place = lock(&published).place.clone();
         let log = match log {
             Log::Kmsg(device, procfs) => Open::Kmsg { device, procfs, reader: None },
+            Log::Audit(group) => Open::Audit { group, joiner: None, born: Instant::now() },
             Log::Journal(directories) => {
                 let position = match place {
                     Some(Place::Journal(position)) => Some(position),
@@ -50,9 +57,10 @@ impl Records {
                 Open::Journal(Box::new(journal::Reader::new(directories, position, false)))
             }
         };
+        let joined = matches!(log, Open::Audit { .. });
         let mut records = Self { log, published, shared };
         // What was there before is passed over, or what came meanwhile begun with.
-        while matches!(records.turn(), Ok(true)) && !records.has_place() {}
+        while !joined && matches!(records.turn(), Ok(true)) && !records.has_place() {}
         records
     }
 
@@ -82,6 +90,8 @@ impl Records {
     fn wait(&self) {
         match &self.log {
             Open::Kmsg { reader: Some(reader), .. } if reader.wait(LOOK).is_ok() => {}
+            // Reading it waits.
+            Open::Audit { .. } => {}
             _ => std::thread::sleep(LOOK),
         }
     }
@@ -93,7 +103,11 @@ impl Records {
     fn turn(&mut self) -> io::Result<bool> {
         let mut next = lock(&self.published).clone();
         let Published { counts, place, error, notes, .. } = &mut next;
-        let counter = Counter::new(&self.shared, header::parse);
+        let form = match &self.log {
+            Open::Audit { born, .. } => Form::Audit(millis_since(*born)),
+            _ => Form::Text(header::parse),
+        };
+        let counter = Counter::new(&self.shared, form);
         let result = match &mut self.log {
             Open::Kmsg { device, procfs, reader } => {
                 let position = match place {
@@ -111,6 +125,10 @@ impl Records {
                 }
                 read
             }
+            Open::Audit { group, joiner, .. } => match group {
+                Ok(group) => audit(group, &counter, counts, joiner),
+                Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            },
             Open::Journal(reader) => {
                 let more = entries(reader, &counter, counts);
                 *place = Some(Place::Journal(reader.position().clone()));
@@ -158,6 +176,22 @@ fn kernel(
     counts.sums.lose_messages(LostMessages::Damaged, outcome.damaged);
     *place = reader.position().map(Place::Kmsg);
     Ok(outcome.more)
+}
+
+/// Counts what the kernel says about audit events.
+fn audit(
+    group: &mut Multicast,
+    counter: &Counter<'_>,
+    counts: &mut Counts,
+    joiner: &mut Option<Joiner>,
+) -> io::Result<bool> {
+    let lost = group.read(|line| {
+        counts.bytes += line.len() as u64;
+        counter.count_record(line, joiner, counts);
+    })?;
+    counter.expire(joiner, counts);
+    counts.sums.lose_messages(LostMessages::Missing, lost);
+    Ok(false)
 }
 
 /// Counts what the journal has.

@@ -160,6 +160,11 @@ impl Wording {
         self.regex.get_or_init(|| Self::compile(&self.text).ok()).as_ref()
     }
 
+    /// Where it first matches.
+    pub fn find(&self, line: &[u8]) -> Option<usize> {
+        self.regex()?.find(line).map(|found| found.start())
+    }
+
     /// Whether it matches.
     pub fn matches(&self, line: &[u8]) -> bool {
         self.regex().is_some_and(|regex| regex.is_match(line))
@@ -227,6 +232,11 @@ impl Signature {
             // Groups and samples that fail would only follow from that.
             return mistakes;
         }
+        let twice = (1..self.captures.len())
+            .find(|&nth| self.captures[..nth].contains(&self.captures[nth]));
+        mistakes.extend(
+            twice.map(|nth| format!("{id}: captures names '{}' twice", self.captures[nth])),
+        );
         let missing =
             self.captures.iter().chain(&self.count).filter(|group| !groups.contains(*group));
         mistakes

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::counts::{self, ByLevel, Counts, Matched, Place, Published, Values};
 use super::effects::Sums;
 use super::follower;
+use crate::audit::events::joiner::{Ended, Joiner, Limits};
+use crate::audit::events::totals::Totals;
 use crate::config;
 
 /// Everything.
@@ -37,6 +39,7 @@ struct Source {
     place: Option<Place>,
     sums: Sums,
     last_line: Option<SystemTime>,
+    audit: Totals,
     /// By id.
     signatures: BTreeMap<String, Matched>,
 }
@@ -46,6 +49,9 @@ struct File {
     path: Vec<u8>,
     state: follower::State,
     previous: Vec<u8>,
+    /// Records of audit events that are not complete, and the events that ended last.
+    open: Vec<Vec<u8>>,
+    ended: Vec<Ended>,
 }
 
 /// What a source begins with.
@@ -70,6 +76,8 @@ impl Snapshot {
                 path: path.as_os_str().as_bytes().to_vec(),
                 state: file.state.clone(),
                 previous: file.previous.clone(),
+                open: joiner(file).flat_map(Joiner::open_lines).map(<[u8]>::to_vec).collect(),
+                ended: joiner(file).flat_map(Joiner::ended).cloned().collect(),
             };
             Source {
                 patterns: patterns(source),
@@ -80,6 +88,7 @@ impl Snapshot {
                 place: published.place.clone(),
                 sums: counts.sums,
                 last_line: counts.last_line,
+                audit: counts.audit.clone(),
                 signatures: counts.signatures.clone(),
             }
         };
@@ -112,6 +121,7 @@ impl Snapshot {
             source.unmatched = ByLevel::default();
             source.sums = Sums::default();
             source.signatures.clear();
+            source.audit = Totals::default();
         }
         self
     }
@@ -126,11 +136,19 @@ impl Snapshot {
             unmatched: source.unmatched,
             sums: source.sums,
             last_line: source.last_line,
+            audit: source.audit,
             signatures: source.signatures,
         };
         let file = |file: File| {
             let path = PathBuf::from(OsString::from_vec(file.path));
-            let shown = counts::File { state: file.state, previous: file.previous, error: None };
+            let followed = !file.open.is_empty() || !file.ended.is_empty();
+            let lines = file.open.iter().map(Vec::as_slice);
+            // No line completes an event that was open with it.
+            let resumed =
+                || Joiner::resumed(Limits::default(), file.ended, lines, 0, &mut Vec::new());
+            let joiner = followed.then(resumed);
+            let (state, previous) = (file.state, file.previous);
+            let shown = counts::File { state, previous, joiner, error: None };
             covers(configured, &path).then_some((path, shown))
         };
         let files = source.files.into_iter().filter_map(file).collect();
@@ -147,6 +165,11 @@ impl Snapshot {
         merge(&mut retired, self.sources.into_values().flat_map(|source| source.signatures));
         retired
     }
+}
+
+/// That of a log of the audit daemon.
+fn joiner(file: &counts::File) -> impl Iterator<Item = &Joiner> {
+    file.joiner.iter()
 }
 
 fn merge(

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::content::{self, FileId, SPAN, nanos};
-use super::counts::{Counter, Published, Shared};
+use super::counts::{Counter, Form, Published, Shared};
 use super::effects::{Effects, Rotation};
 use super::follower::{Follower, Look};
 use super::header;
@@ -61,6 +61,8 @@ pub struct Reader {
     /// Files that are open.
     open: usize,
     started: bool,
+    /// The time that audit events are waited for is counted from here.
+    born: Instant,
 }
 
 /// Files of the logs that are followed.
@@ -94,6 +96,7 @@ impl Reader {
             descriptors,
             open: 0,
             started: known,
+            born: Instant::now(),
         };
         let files = lock(&reader.published).files.clone();
         for (path, file) in files {
@@ -311,11 +314,12 @@ impl Reader {
         let mut effects = Effects::default();
         let open = follower.open_files();
         let look = follower.look(now, &mut self.buffer, &mut effects);
-        let parse = match self.source.format {
-            Format::Syslog => header::parse,
-            Format::Plain => header::plain,
+        let form = match self.source.format {
+            Format::Syslog => Form::Text(header::parse),
+            Format::Plain => Form::Text(header::plain),
+            Format::Audit => Form::Audit(millis_since(self.born)),
         };
-        let counter = Counter::new(&self.shared, parse);
+        let counter = Counter::new(&self.shared, form);
         let mut published = lock(&self.published);
         let Published { files, counts, .. } = &mut *published;
         let file = match files.get_mut(path) {
@@ -324,13 +328,14 @@ impl Reader {
         };
         if let Ok(Look::Data(nth, count)) = look {
             counts.bytes += count as u64;
-            let line = |line: &[u8]| counter.count(line, &mut file.previous, counts);
+            let line = |line: &[u8]| counter.count(line, file, counts);
             follower.accept((nth, count), &self.buffer, &mut effects, line);
         }
         counts.sums.add(&effects.sums);
         for line in &effects.lines {
-            counter.count(line, &mut file.previous, counts);
+            counter.count(line, file, counts);
         }
+        counter.expire(&mut file.joiner, counts);
         // Cloned only where it may have changed: there may be thousands.
         if !matches!(look, Ok(Look::Idle)) || effects != Effects::default() || file.error.is_some()
         {
@@ -363,6 +368,11 @@ impl Reader {
             }
         }
     }
+}
+
+/// Milliseconds since then.
+pub fn millis_since(then: Instant) -> u64 {
+    u64::try_from(then.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// When a directory, or what may be done in it, was last changed.

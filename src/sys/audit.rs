@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use rustix::io::Result;
 use rustix::net::netlink::{self, SocketAddrNetlink};
-use rustix::net::sockopt::set_socket_timeout;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with,
+use rustix::net::sockopt::{
+    set_socket_recv_buffer_size, set_socket_recv_buffer_size_force, set_socket_timeout,
 };
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, sendto, socket_with,
+};
+
+/// `AUDIT_NLGRP_READLOG` as a bit.
+const READLOG: u32 = 1;
 
 /// A socket of the audit subsystem.
 pub struct AuditSocket(OwnedFd);
@@ -34,6 +39,27 @@ impl AuditSocket {
     /// ECONNREFUSED in a user namespace other than the initial one.
     pub fn send(&self, datagram: &[u8]) -> Result<()> {
         sendto(&self.0, datagram, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).map(drop)
+    }
+
+    /// Joins the group to which the kernel sends every record, with so many bytes for those that wait.
+    ///
+    /// # Errors
+    /// EPERM without `CAP_AUDIT_READ` in the initial user namespace.
+    pub fn join(&self, queue_bytes: usize) -> Result<()> {
+        // More than net.core.rmem_max needs CAP_NET_ADMIN; as much as may be is better than nothing.
+        if set_socket_recv_buffer_size_force(&self.0, queue_bytes).is_err() {
+            set_socket_recv_buffer_size(&self.0, queue_bytes)?;
+        }
+        bind(&self.0, &SocketAddrNetlink::new(0, READLOG))
+    }
+
+    /// Receives one datagram, waiting for it or not; returns its length.
+    ///
+    /// # Errors
+    /// EAGAIN when there is none, ENOBUFS when some were lost.
+    pub fn receive_now(&self, buffer: &mut [u8], wait: bool) -> Result<usize> {
+        let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+        recv(&self.0, buffer, flags).map(|(length, _)| length)
     }
 
     /// Receives one datagram; returns its length.

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::metrics::label_text;
@@ -22,6 +23,9 @@ const MAX_PASSWD_BYTES: u64 = 16 << 20;
 
 /// Asked for one uid; returns the name if there is one. Runs on a thread of its own.
 pub type Lookup = fn(u32) -> Option<Vec<u8>>;
+
+/// Names that several collectors ask for: a user has one name in all of them.
+pub type Shown = Arc<Mutex<Names>>;
 
 /// Who is called what.
 pub struct Names {

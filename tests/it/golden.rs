@@ -57,7 +57,8 @@ fn reference_scrape() -> String {
 /// the audit status of the kernel that we run on, which no directory of fixtures can stand for.
 fn settled(text: &str) -> String {
     let volatile = ["process_", "telltale_audit_"];
-    let within = ["_duration_seconds{", "_timestamp_seconds{", "_reload_success_timestamp_seconds "];
+    let within =
+        ["_duration_seconds{", "_timestamp_seconds{", "_reload_success_timestamp_seconds "];
     let mut lines = Vec::new();
     for line in text.lines() {
         let volatile = volatile.iter().any(|start| line.starts_with(start))

@@ -1,5 +1,7 @@
 //! An event: all records of one system call, or the one record of a program.
 
+use serde::{Deserialize, Serialize};
+
 use super::kind::Kind;
 use super::record::{Record, Stamp};
 
@@ -7,7 +9,7 @@ use super::record::{Record, Stamp};
 const KEY_SEPARATOR: u8 = 1;
 
 /// Which event: in a log that several hosts write to, serial numbers alone are not enough.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Id {
     /// Time and serial number.
     pub stamp: Stamp,

@@ -12,6 +12,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::event::{Ending, Event, Id};
 use super::kind::Kind;
 use super::record::Record;
@@ -39,7 +41,7 @@ impl Default for Limits {
 }
 
 /// An event that ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// Which one.
     pub id: Id,
@@ -48,7 +50,7 @@ pub struct Ended {
 }
 
 /// Joins records to events.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Joiner {
     limits: Limits,
     open: VecDeque<Open>,
@@ -60,7 +62,7 @@ pub struct Joiner {
     late: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Open {
     event: Event,
     called: bool,

@@ -6,13 +6,15 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use super::kind::Kind;
 
 /// Between the kernel's fields and those that auditd adds.
 const ENRICHED: u8 = 0x1d;
 
 /// When an event began, and its number; every record of an event has the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stamp {
     /// Milliseconds since 1970. Of a system call: when it was entered, so records may be older than
     /// those before them.

@@ -16,12 +16,16 @@ pub fn tables(view: &View) -> [Table; 3] {
         let files: Vec<_> = match (configured.kmsg, configured.journal) {
             (true, _) => vec!["/dev/kmsg".to_owned()],
             (_, true) => vec!["the journal".to_owned()],
+            _ if configured.audit_multicast => vec!["the kernel's multicast".to_owned()],
             _ => configured.files.iter().map(|path| path.display().to_string()).collect(),
         };
         let of_files = source.files.values().filter_map(|file| file.error.clone());
         let errors: Vec<_> = source.error.clone().into_iter().chain(of_files).collect();
         let (mark, state) = match &errors[..] {
-            [] if source.files.is_empty() && source.place.is_none() => {
+            [] if source.files.is_empty()
+                && source.place.is_none()
+                && !configured.audit_multicast =>
+            {
                 (Mark::Watch, "no file matches".to_owned())
             }
             [] => (Mark::Plain, "ok".to_owned()),
