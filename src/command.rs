@@ -10,8 +10,11 @@ use crate::logs::catalog;
 use crate::logs::signature::Signature;
 
 pub mod check;
+mod input;
+pub mod kills;
 pub mod scan;
 pub mod signatures;
+mod times;
 
 /// Nothing was found that asks to act.
 const FINE: u8 = 0;
@@ -30,6 +33,8 @@ pub enum Command {
     Signatures(signatures::Options),
     /// Look for all signatures in existing logs and report what was found
     Scan(scan::Options),
+    /// Tell who signalled whom, from the audit log
+    Kills(kills::Options),
 }
 
 /// The form of what is printed.
@@ -53,6 +58,7 @@ impl Command {
             Self::Check => check::run(args),
             Self::Signatures(options) => signatures::run(options, args),
             Self::Scan(options) => scan::run(options, args),
+            Self::Kills(options) => kills::run(options),
         }
     }
 }

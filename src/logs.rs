@@ -158,10 +158,14 @@ impl View {
         lock(&self.shared.unknown).top(most)
     }
 
-    /// The last stories of the audit events, with names; `None` where no source brings any.
-    pub fn recent(&self) -> Option<Recent> {
-        let follows = self.sources.iter().any(|(source, _)| source.is_audit());
-        follows.then(|| lock(&self.shared.recent).clone().named(&self.names.get()))
+    /// Whether a source brings audit events.
+    pub fn has_audit(&self) -> bool {
+        self.sources.iter().any(|(source, _)| source.is_audit())
+    }
+
+    /// The last stories of the audit events, with names, and of what else ended processes.
+    pub fn recent(&self) -> Recent {
+        lock(&self.shared.recent).clone().named(&self.names.get())
     }
 
     /// Writes what is about to be shown: after that no restart can fall back behind it.

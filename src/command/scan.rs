@@ -15,17 +15,15 @@ use crate::logs::matcher::Matcher;
 use crate::logs::signature::Verdict;
 
 mod bar;
-pub mod input;
 mod reader;
 pub mod report;
 mod tally;
-pub mod times;
 
+use super::input::{Input, Progress};
+use super::times::{Clock, Window};
 use bar::Bar;
-use input::{Input, Progress};
 use report::{Look, Report};
-use tally::{Tally, Window};
-use times::Clock;
+use tally::Tally;
 
 /// Columns where nothing says how many there are.
 const WIDTH: usize = 100;
@@ -63,28 +61,11 @@ pub struct Options {
     unknown: usize,
 }
 
-impl Options {
-    fn window(&self, now: i64, zone: &TimeZone) -> Result<Window, String> {
-        let time = |flag: &str, text: &Option<String>| {
-            let time = text.as_ref().map(|text| times::argument(text, now, zone));
-            time.transpose().map_err(|error| format!("{flag}: {error}"))
-        };
-        let window =
-            Window { since: time("--since", &self.since)?, until: time("--until", &self.until)? };
-        match window {
-            Window { since: Some(since), until: Some(until) } if since > until => {
-                Err("--since is after --until; nothing lies between them".to_owned())
-            }
-            _ => Ok(window),
-        }
-    }
-}
-
 /// Reads, prints the report and says the exit code.
 pub(super) fn run(options: &Options, args: &Args) -> Result<u8, String> {
     let zone = TimeZone::system();
     let now = Timestamp::now().as_microsecond();
-    let window = options.window(now, &zone)?;
+    let window = Window::of(options.since.as_deref(), options.until.as_deref(), now, &zone)?;
     let matcher = Matcher::new(super::catalogue(args)?);
     let progress = Arc::new(Progress::default());
     let mut bar = Bar::new(&options.files, &progress);

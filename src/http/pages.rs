@@ -67,7 +67,7 @@ pub fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
         tables.push(audit(&exporter.audit));
     }
     if let Some(logs) = &exporter.logs {
-        tables.extend(logs.recent().iter().flat_map(stories::few));
+        tables.extend(stories::few(&logs.recent()));
         tables.extend(logs::tables(logs));
     }
     let mut notes: Vec<_> = shown

@@ -14,9 +14,9 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::pages::{self, Page};
-use crate::audit::events::recent::Recent;
 use crate::collector::BOUND;
 use crate::exporter::{Exporter, Selection};
+use crate::logs::View;
 use crate::metrics;
 
 /// Answer to every request.
@@ -67,15 +67,8 @@ async fn scrape(exporter: &Exporter, request: &Request<Incoming>) -> Answer {
 }
 
 /// Stories as JSON.
-fn stories(
-    exporter: &Exporter,
-    headers: &HeaderMap,
-    told: fn(Option<&Recent>, &str) -> String,
-) -> Answer {
-    let logs = exporter.logs.as_ref();
-    let choice = logs.map_or("the collector logs is off", |logs| &*logs.choice);
-    let recent = logs.and_then(crate::logs::View::recent);
-    compressed(headers, "application/json", told(recent.as_ref(), choice).into_bytes())
+fn stories(exporter: &Exporter, headers: &HeaderMap, told: fn(Option<&View>) -> String) -> Answer {
+    compressed(headers, "application/json", told(exporter.logs.as_ref()).into_bytes())
 }
 
 fn page(page: &Page, headers: &HeaderMap) -> Answer {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use super::{follower, journal, kmsg, lock};
 use crate::audit::events::event::Event;
 use crate::audit::events::facts::Facts;
 use crate::audit::events::joiner::{Joiner, Limits};
-use crate::audit::events::recent::Recent;
+use crate::audit::events::recent::{ENDINGS, Recent};
 use crate::audit::events::totals::Totals;
 use crate::live::Live;
 use crate::metrics::{OTHER, label_text};
@@ -270,6 +270,12 @@ impl<'a> Counter<'a> {
             let id = &self.matcher.signatures()[found.signature].id.value;
             if !counts.signatures.contains_key(id) {
                 counts.signatures.insert(id.clone(), Matched::none(self.now));
+            }
+            if ENDINGS.contains(&&**id) {
+                let millis = self.now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+                let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+                let program = line.program.unwrap_or(b"kernel");
+                lock(&self.shared.recent).add_line(millis, program, line.message);
             }
             let Some(matched) = counts.signatures.get_mut(id) else { continue };
             matched.count = matched.count.saturating_add(found.count);

@@ -22,6 +22,9 @@ pub fn golden() -> String {
     std::fs::read_to_string(golden_path()).unwrap()
 }
 
+const RAW: &str = include_str!("../fixtures/audit/raw.log");
+const NPROC: &str = include_str!("../fixtures/audit/nproc.log");
+
 fn reference_scrape() -> String {
     let host = Host::reference();
     let config = host.path("telltale.yml");
@@ -31,6 +34,7 @@ fn reference_scrape() -> String {
     let text = format!(
         "audit: {{expected_keys: [telltale_kill]}}\nlogs:\n  sources:\n    \
          - {{name: syslog, files: [{logs}/syslog]}}\n    - {{name: auth, files: [{logs}/auth.log]}}\n    \
+         - {{name: audit, format: audit, files: [{logs}/audit.log]}}\n    \
          - {{name: journal, journal: true, directories: [{logs}/journal]}}\n"
     );
     std::fs::write(&config, text).unwrap();
@@ -45,10 +49,17 @@ fn reference_scrape() -> String {
         append(&syslog, &format!("{line}\n"));
     }
     append(&syslog, "Nov 20 05:08:31 web04 app[7]: nobody knows this line\n");
+    // Signals, failed forks, crashes and changes, as recorded.
+    let records = [RAW, NPROC].concat();
+    append(&host.path("root/var/log/audit.log"), &records);
+    let audited = records.lines().count() as f64;
     eventually("lines and audit rules are read", || {
         let scrape = exporter.scrape();
         let lines = scrape.value("telltale_log_lines_total{source=\"syslog\"}");
-        lines > SEEDS.len() as f64 && scrape.get("telltale_audit_rules").is_some()
+        let audit = scrape.value("telltale_log_lines_total{source=\"audit\"}");
+        lines > SEEDS.len() as f64
+            && audit == audited
+            && scrape.get("telltale_audit_rules").is_some()
     });
     exporter.get("/metrics").text()
 }
@@ -56,12 +67,19 @@ fn reference_scrape() -> String {
 /// Replaces what differs from run to run: our own process, durations, times, the source revision, and
 /// the audit status of the kernel that we run on, which no directory of fixtures can stand for.
 fn settled(text: &str) -> String {
-    let volatile = ["process_", "telltale_audit_"];
+    let volatile = ["process_"];
+    // Not so what is read from the audit daemon's log.
+    let of_log = ["events", "keyed", "signals", "failed", "crashes", "weakened"];
+    let of_kernel = |line: &str| {
+        let rest = line.strip_prefix("telltale_audit_");
+        rest.is_some_and(|rest| !of_log.iter().any(|name| rest.starts_with(name)))
+    };
     let within =
         ["_duration_seconds{", "_timestamp_seconds{", "_reload_success_timestamp_seconds "];
     let mut lines = Vec::new();
     for line in text.lines() {
         let volatile = volatile.iter().any(|start| line.starts_with(start))
+            || of_kernel(line)
             || (!line.starts_with('#') && within.iter().any(|part| line.contains(part)));
         lines.push(if volatile {
             format!("{} 0", line.rsplit_once(' ').unwrap().0)

@@ -273,3 +273,18 @@ fn a_source_that_cannot_be_read_is_down_and_comes_back() {
     append(&logs.log(), "audit: backlog limit exceeded\n");
     assert_eq!(count(&logs.after(1), "audit-backlog-exceeded"), 1.0);
 }
+
+/// The audit log does not say it: what the kernel's OOM killer ended is told beside the signals.
+#[test]
+fn what_the_oom_killer_ended_is_told() {
+    let logs = Logs::start("");
+    append(
+        &logs.log(),
+        "Nov 20 05:08:31 h kernel: [  99.5] Out of memory: Killed process 4242 (java) total-vm:8388608kB, \
+         anon-rss:4194304kB, file-rss:0kB, shmem-rss:0kB, UID:994 pgtables:9000kB oom_score_adj:0\n",
+    );
+    logs.after(1);
+    let page = logs.exporter.get("/kills").text();
+    assert!(page.contains("kernel: Out of memory: Killed process 4242 (java)"), "{page}");
+    assert!(page.contains("no source brings audit events"), "{page}");
+}

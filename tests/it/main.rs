@@ -18,6 +18,7 @@ mod live_audit;
 mod live_audit_refused;
 mod live_cgroups;
 mod live_journal;
+mod live_kills;
 mod live_kmsg;
 mod live_logs;
 mod live_names;

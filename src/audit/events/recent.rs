@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::actor::Actor;
 use super::anomalies::{ConfigChange, Crash, Daemon};
-use super::event::Id;
 use super::facts::Facts;
 use super::forks::FailedFork;
+use super::json::escaped;
 use super::signals::{Kill, name};
 use super::story::{Reader, Teller};
-use super::time::rfc3339;
+use super::time::{clock, rfc3339};
 
 /// Stories of each kind.
 const MOST: usize = 200;
@@ -31,7 +31,33 @@ pub enum Incident {
     Daemon(Daemon),
     /// A process crashed.
     Crash(Crash),
+    /// The kernel or systemd ended a process, which the audit log does not say.
+    Line(LogLine),
 }
+
+/// A line of the system's log.
+#[derive(Debug, Clone)]
+pub struct LogLine {
+    /// When it was read, in milliseconds since 1970.
+    pub millis: u64,
+    /// Who wrote it.
+    pub program: String,
+    /// What it says.
+    pub message: String,
+}
+
+/// Signatures of lines that say what ended a process.
+pub const ENDINGS: [&str; 6] = [
+    "kernel-oom-kill",
+    "kernel-memcg-oom-kill",
+    "systemd-oomd-kill",
+    "systemd-unit-oom",
+    "systemd-main-process-killed",
+    "hw-memory-process-killed",
+];
+
+/// Of a longer line the rest is left out.
+const MOST_BYTES: usize = 300;
 
 /// The last of each kind, the latest last.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +94,15 @@ impl Recent {
         for incident in incidents {
             push(&mut self.incidents, incident);
         }
+    }
+
+    /// Takes a line of the log that says what ended a process.
+    pub fn add_line(&mut self, millis: u64, program: &[u8], message: &[u8]) {
+        let text = |bytes: &[u8]| {
+            String::from_utf8_lossy(&bytes[..bytes.len().min(MOST_BYTES)]).into_owned()
+        };
+        let line = LogLine { millis, program: text(program), message: text(message) };
+        push(&mut self.incidents, Incident::Line(line));
     }
 
     /// One structured line for each story: target `telltale::kill`.
@@ -117,7 +152,7 @@ impl Recent {
     }
 
     fn actors(&self) -> impl Iterator<Item = &Actor> {
-        let incidents = self.incidents.iter().map(Incident::actor);
+        let incidents = self.incidents.iter().filter_map(Incident::actor);
         let kills = self.kills.iter().map(|kill| &kill.sender);
         kills.chain(self.forks.iter().map(|fork| &fork.actor)).chain(incidents)
     }
@@ -138,34 +173,37 @@ impl Recent {
             }
         }
         self.forks.iter_mut().for_each(|fork| put(&mut fork.actor));
-        self.incidents.iter_mut().for_each(|incident| put(incident.actor_mut()));
+        self.incidents.iter_mut().filter_map(Incident::actor_mut).for_each(put);
         self
     }
 }
 
 impl Incident {
-    /// Which event.
-    pub fn id(&self) -> &Id {
+    /// When, in milliseconds since 1970.
+    pub fn millis(&self) -> u64 {
         match self {
-            Self::Weakened(change) => &change.id,
-            Self::Daemon(daemon) => &daemon.id,
-            Self::Crash(crash) => &crash.id,
+            Self::Weakened(change) => change.id.stamp.millis,
+            Self::Daemon(daemon) => daemon.id.stamp.millis,
+            Self::Crash(crash) => crash.id.stamp.millis,
+            Self::Line(line) => line.millis,
         }
     }
 
-    fn actor(&self) -> &Actor {
+    fn actor(&self) -> Option<&Actor> {
         match self {
-            Self::Weakened(change) => &change.by,
-            Self::Daemon(daemon) => &daemon.by,
-            Self::Crash(crash) => &crash.process,
+            Self::Weakened(change) => Some(&change.by),
+            Self::Daemon(daemon) => Some(&daemon.by),
+            Self::Crash(crash) => Some(&crash.process),
+            Self::Line(_) => None,
         }
     }
 
-    fn actor_mut(&mut self) -> &mut Actor {
+    fn actor_mut(&mut self) -> Option<&mut Actor> {
         match self {
-            Self::Weakened(change) => &mut change.by,
-            Self::Daemon(daemon) => &mut daemon.by,
-            Self::Crash(crash) => &mut crash.process,
+            Self::Weakened(change) => Some(&mut change.by),
+            Self::Daemon(daemon) => Some(&mut daemon.by),
+            Self::Crash(crash) => Some(&mut crash.process),
+            Self::Line(_) => None,
         }
     }
 
@@ -175,6 +213,10 @@ impl Incident {
             Self::Weakened(change) => teller.change(change),
             Self::Daemon(daemon) => teller.daemon(daemon),
             Self::Crash(crash) => teller.crash(crash),
+            Self::Line(line) => {
+                let time = clock(line.millis, teller.offset);
+                format!("{time} {}: {}", escaped(&line.program), escaped(&line.message))
+            }
         }
     }
 }

@@ -36,6 +36,14 @@ pub fn name(signal: i32) -> Cow<'static, str> {
     }
 }
 
+/// The number of a signal from its name with or without `SIG`, or its number.
+pub fn number(text: &str) -> Option<i32> {
+    let upper = text.to_ascii_uppercase();
+    let full = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
+    let named = || (1..=64).find(|&signal| name(signal) == full);
+    text.parse().ok().filter(|signal| (1..=64).contains(signal)).or_else(named)
+}
+
 /// To whom a signal was sent, by the arguments of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -290,6 +298,21 @@ mod tests {
 
     fn counts(kill: &Kill) -> Vec<(Option<&str>, &'static str)> {
         kill.counts().map(|(comm, outcome)| (comm, outcome.label())).collect()
+    }
+
+    #[test]
+    fn names_and_numbers() {
+        for signal in 1..=64 {
+            assert_eq!(number(&name(signal)), Some(signal));
+            assert_eq!(number(&signal.to_string()), Some(signal));
+        }
+        assert_eq!(
+            (number("kill"), number("Term"), number("sigHUP")),
+            (Some(9), Some(15), Some(1))
+        );
+        for other in ["", "SIG", "0", "65", "-9", "KILLED", "invalid"] {
+            assert_eq!(number(other), None, "{other}");
+        }
     }
 
     #[test]

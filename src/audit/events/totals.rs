@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::anomalies::{Change, ConfigChange};
 use super::facts::Facts;
 use super::forks::FailedFork;
-use super::signals::{Kill, name};
+use super::signals::{Kill, Outcome, name};
 use crate::metrics::{Desc, Metrics, OTHER, label_text};
 
 /// Types of events: libaudit knows about 200.
@@ -131,12 +131,15 @@ impl Totals {
         }
     }
 
-    /// The signal and its outcome stay where names are summed up: alerts ask for them.
+    /// The signal and its outcome stay where names are summed up: alerts ask for them. Whom `kill -1` names
+    /// and most likely spared, every process of the host, has no series of its own.
     fn add_kill(&mut self, kill: &Kill) {
         let sender = command(kill.sender.comm.as_deref());
         for (target, outcome) in kill.counts() {
             let signal = name(kill.signal).into_owned();
-            let key = (signal, sender.clone(), command(target), outcome.label().to_owned());
+            let spared = outcome == Outcome::Unproven && kill.targets.len() > 1;
+            let target = if spared { OTHER.to_owned() } else { command(target) };
+            let key = (signal, sender.clone(), target, outcome.label().to_owned());
             add(&mut self.signals, MAX_SIGNALS, key, |(signal, _, _, success)| {
                 (signal, OTHER.to_owned(), OTHER.to_owned(), success)
             });
@@ -190,7 +193,9 @@ impl Totals {
             metrics.add(&CRASHES, &labels, *count as f64);
         }
         for ((change, user), count) in &self.weakened {
-            let (login, _) = user.labels(names);
+            // As ausearch says it: no login led there.
+            let login =
+                if *user == User::Unknown { "unset".to_owned() } else { user.labels(names).0 };
             metrics.add(&WEAKENED, &[("change", change), ("login", &login)], *count as f64);
         }
     }

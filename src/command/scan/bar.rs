@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::input::Progress;
+use crate::command::input::Progress;
 
 /// Drawn so often at most; less would stutter.
 const PAUSE: Duration = Duration::from_millis(100);

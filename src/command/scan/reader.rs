@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::input::Input;
 use super::tally::Tally;
-use super::times::{self, Clock, Time};
+use crate::command::input::Input;
+use crate::command::times::{self, Clock, Time};
 use crate::logs::export::{self, Export};
 use crate::logs::header;
 use crate::logs::kmsg::dump::{self, Dmesg, Dump};

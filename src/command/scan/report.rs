@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::times::Time;
+use crate::command::times::Time;
 use crate::logs::signature::{Severity, Verdict};
 
 mod markdown;

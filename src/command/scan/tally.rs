@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::report::{Capture, Finding, Report, Shape, readable};
-use super::times::Time;
+use crate::command::times::{Time, Window};
 use crate::logs::header::{self, Line};
 use crate::logs::matcher::Matcher;
 use crate::logs::unknown::Shapes;
@@ -25,32 +25,6 @@ const MAX_VALUE: usize = 256;
 
 /// Programs of one signature that are named.
 const MAX_PROGRAMS: usize = 20;
-
-/// The times that were asked for, in microseconds since 1970, both included.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Window {
-    /// Not before.
-    pub since: Option<i64>,
-    /// Not after.
-    pub until: Option<i64>,
-}
-
-impl Window {
-    fn is_all(self) -> bool {
-        self.since.is_none() && self.until.is_none()
-    }
-
-    fn has(self, time: Time) -> bool {
-        match time {
-            Time::At(time) => {
-                self.since.is_none_or(|since| since <= time)
-                    && self.until.is_none_or(|until| time <= until)
-            }
-            // Nobody knows when the boot was.
-            Time::Uptime(_) => true,
-        }
-    }
-}
 
 /// The counts.
 pub struct Tally<'m> {

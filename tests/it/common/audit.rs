@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -41,7 +41,7 @@ pub struct AuditScene {
     rules: Vec<String>,
     /// Its records are of this uid.
     pub uid: u32,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     _lock: File,
 }
 
@@ -70,13 +70,30 @@ impl AuditScene {
             .unwrap();
         eventually("auditd registers", || status()["pid"] == u64::from(auditd.id()));
         let uid = free_uid();
-        Some(Self { auditd, before, rules: Vec::new(), uid, _dir: dir, _lock: lock })
+        Some(Self { auditd, before, rules: Vec::new(), uid, dir, _lock: lock })
     }
 
     /// Adds a rule, to be removed at the end.
     pub fn rule(&mut self, rule: &str) {
         auditctl(&format!("-a {rule}"));
         self.rules.push(rule.to_owned());
+    }
+
+    /// The log that auditd writes.
+    pub fn log(&self) -> PathBuf {
+        self.dir.path().join("audit.log")
+    }
+
+    /// Adds the rules of one of the files that we ship, for the tasks of one user; the host's others are not
+    /// the test's business.
+    pub fn rules_of(&mut self, file: &str, uid: u32) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/audit").join(file);
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            if let Some(rule) = line.strip_prefix("-a ") {
+                let (head, key) = rule.split_once(" -F key=").unwrap();
+                self.rule(&format!("{head} -F uid={uid} -F key={key}"));
+            }
+        }
     }
 
     /// Sends a signal to auditd.
@@ -130,7 +147,7 @@ fn configure(dir: &Path) {
     std::fs::create_dir(dir.join("plugins.d")).unwrap();
     let text = format!(
         "local_events = yes\nwrite_logs = yes\nlog_file = {0}/audit.log\nlog_format = RAW\n\
-         flush = NONE\nmax_log_file = 50\nnum_logs = 2\npriority_boost = 0\nname_format = NONE\n\
+         flush = NONE\nmax_log_file = 50\nnum_logs = 9\npriority_boost = 0\nname_format = NONE\n\
          max_log_file_action = ROTATE\nspace_left = 2\nspace_left_action = IGNORE\n\
          admin_space_left = 1\nadmin_space_left_action = IGNORE\ndisk_full_action = IGNORE\n\
          disk_error_action = IGNORE\nplugin_dir = {0}/plugins.d\n",

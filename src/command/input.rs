@@ -14,7 +14,7 @@ use std::time::SystemTime;
 mod decode;
 
 use decode::Decoder;
-pub use decode::{Form, MAX_WINDOW};
+pub use decode::Form;
 
 /// `SYSFS_MAGIC` of `include/uapi/linux/magic.h`.
 const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
@@ -164,6 +164,7 @@ impl Input {
     }
 
     /// How it is compressed.
+    #[cfg(test)]
     pub fn form(&self) -> Form {
         self.decoder.form()
     }

@@ -15,7 +15,7 @@ use crate::logs::header::MONTHS;
 
 mod argument;
 
-pub use argument::argument;
+use argument::argument;
 
 /// Microseconds of a day.
 const DAY: i64 = 86_400 * SECOND;
@@ -28,6 +28,57 @@ pub enum Time {
     Uptime(i64),
     /// Microseconds since 1970 in UTC.
     At(i64),
+}
+
+/// The times that were asked for, in microseconds since 1970, both included.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Window {
+    /// Not before.
+    pub since: Option<i64>,
+    /// Not after.
+    pub until: Option<i64>,
+}
+
+impl Window {
+    /// Whether everything lies within.
+    pub fn is_all(self) -> bool {
+        self.since.is_none() && self.until.is_none()
+    }
+
+    /// Whether a time lies within.
+    pub fn has(self, time: Time) -> bool {
+        match time {
+            Time::At(time) => {
+                self.since.is_none_or(|since| since <= time)
+                    && self.until.is_none_or(|until| time <= until)
+            }
+            // Nobody knows when the boot was.
+            Time::Uptime(_) => true,
+        }
+    }
+
+    /// From what was given to `--since` and `--until`.
+    ///
+    /// # Errors
+    /// What is no time, or a window in which nothing lies.
+    pub fn of(
+        since: Option<&str>,
+        until: Option<&str>,
+        now: i64,
+        zone: &TimeZone,
+    ) -> Result<Self, String> {
+        let time = |flag: &str, text: Option<&str>| {
+            let time = text.map(|text| argument(text, now, zone)).transpose();
+            time.map_err(|error| format!("{flag}: {error}"))
+        };
+        let window = Self { since: time("--since", since)?, until: time("--until", until)? };
+        match window {
+            Self { since: Some(since), until: Some(until) } if since > until => {
+                Err("--since is after --until; nothing lies between them".to_owned())
+            }
+            _ => Ok(window),
+        }
+    }
 }
 
 impl fmt::Display for Time {

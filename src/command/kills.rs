@@ -1,0 +1,252 @@
+//! `kills`: who signalled whom, told from the audit daemon's logs on disk.
+//!
+//! Whoever may read those files may know all that is in them, so nothing is withheld here.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::input::{Input, Progress};
+use super::times::{Time, Window};
+use super::{FINE, WRONG};
+use crate::audit::events::event::Event;
+use crate::audit::events::joiner::{Joiner, Limits};
+use crate::audit::events::record::Record;
+use crate::audit::events::signals::{Kill, number};
+use crate::audit::events::story::{Reader, Teller};
+use crate::logs::lines::Lines;
+
+/// The audit daemon's log and its rotated files, compressed or not.
+const DEFAULT: &str = "/var/log/audit/audit.log*";
+
+/// Bytes that are read at once.
+const PIECE: usize = 256 * 1024;
+
+/// The arguments.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "TIME is as for scan: 2026-11-20, '2026-11-20 05:13[:11]', 05:13, today, yesterday, -2h, 3d.\n\
+    Signals are in the audit log where a rule wants them: deploy/audit/30-telltale.rules. The kernel's OOM killer\n\
+    is not among them: telltale_exporter scan finds it in the system's log.\n\
+    Exit codes: 0; 2 if a file could not be read to its end."
+)]
+pub struct Options {
+    /// Only signals sent from this time on
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+
+    /// Only signals sent up to this time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+
+    /// Only signals to this command name or process number
+    #[arg(long, value_name = "COMM|PID")]
+    target: Option<String>,
+
+    /// Only this signal: KILL, SIGKILL or 9
+    #[arg(long, value_name = "SIGNAL")]
+    signal: Option<String>,
+
+    /// Only events of the audit rule with this key
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+
+    /// An audit log, plain or compressed, or - for standard input; may be repeated [default:
+    /// /var/log/audit/audit.log*]
+    #[arg(long, value_name = "FILE")]
+    file: Vec<PathBuf>,
+
+    /// Sentences, or one JSON object a line
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    format: Form,
+}
+
+/// The form of a story.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For a terminal.
+    Text,
+    /// For a program.
+    Json,
+}
+
+/// Tells the stories and says the exit code.
+pub(super) fn run(options: &Options) -> Result<u8, String> {
+    let zone = TimeZone::system();
+    let now = Timestamp::now().as_microsecond();
+    let (since, until) = (options.since.as_deref(), options.until.as_deref());
+    let window = Window::of(since, until, now, &zone)?;
+    let signal = options.signal.as_deref().map(|text| {
+        number(text).ok_or_else(|| format!("--signal: '{text}' is no signal; kill -l lists them"))
+    });
+    let mut telling = Telling {
+        options,
+        window,
+        signal: signal.transpose()?,
+        zone,
+        out: std::io::BufWriter::new(std::io::stdout()),
+        day: None,
+        records: 0,
+        told: 0,
+        gone: false,
+    };
+    let files = files(options)?;
+    let mut joiner = Joiner::new(Limits::default());
+    let mut code = FINE;
+    for path in &files {
+        for error in telling.read(path, &mut joiner) {
+            // Nothing can be done about a standard error that is closed.
+            let _ = writeln!(std::io::stderr(), "telltale_exporter: {error}");
+            code = WRONG;
+        }
+    }
+    let mut ended = Vec::new();
+    joiner.finish(&mut ended);
+    telling.tell(&ended);
+    telling.end(&files)?;
+    Ok(code)
+}
+
+/// The files, the oldest first: a rotated one was last written before the next was begun.
+fn files(options: &Options) -> Result<Vec<PathBuf>, String> {
+    let written = |path: &PathBuf| {
+        std::fs::metadata(path).and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
+    };
+    let mut files = options.file.clone();
+    if files.is_empty() {
+        // The directory may be closed to us: then opening the log says why.
+        let found = glob::glob(DEFAULT).map(|paths| paths.filter_map(Result::ok).collect());
+        files = found.unwrap_or_default();
+        if files.is_empty() {
+            files.push(PathBuf::from(DEFAULT.trim_end_matches('*')));
+        }
+    }
+    files.sort_by_key(written);
+    let from_stdin = files.iter().filter(|path| **path == *"-").count();
+    if from_stdin > 1 {
+        return Err("--file -: standard input can be read once only".to_owned());
+    }
+    Ok(files)
+}
+
+/// What is told, and of what.
+struct Telling<'a> {
+    options: &'a Options,
+    window: Window,
+    signal: Option<i32>,
+    zone: TimeZone,
+    out: std::io::BufWriter<std::io::Stdout>,
+    /// The day of the last sentence.
+    day: Option<Date>,
+    records: u64,
+    told: u64,
+    /// Nobody reads any more, as of `| head`.
+    gone: bool,
+}
+
+impl Telling<'_> {
+    /// Reads one file; what could not be read of it comes back.
+    fn read(&mut self, path: &Path, joiner: &mut Joiner) -> Vec<String> {
+        let mut errors = Vec::new();
+        let mut input = match Input::open(path, &Arc::new(Progress::default())) {
+            Ok(input) => input,
+            Err(error) => return vec![error.to_string()],
+        };
+        let (mut buffer, mut lines, mut ended) = (vec![0; PIECE], Lines::default(), Vec::new());
+        let mut records = 0;
+        let mut take = |line: &[u8], ended: &mut Vec<Event>| {
+            // The time of the record is the clock: what is read back is not waited for.
+            let now = Record::parse(line).map_or(0, |record| record.stamp.millis);
+            records += u64::from(joiner.push(line, now, ended));
+        };
+        while !self.gone {
+            let length = input.read(&mut buffer).unwrap_or_else(|error| {
+                errors.push(error.to_string());
+                0
+            });
+            if length == 0 {
+                break;
+            }
+            lines.take(&buffer[..length], |line| take(line, &mut ended));
+            self.tell(&std::mem::take(&mut ended));
+        }
+        lines.hand_out(|line| take(line, &mut ended));
+        self.tell(&ended);
+        self.records += records;
+        if records == 0 && errors.is_empty() && !self.gone {
+            errors.push(format!("{}: no audit record is in it", input.name()));
+        }
+        errors
+    }
+
+    /// Tells the signals among these events.
+    fn tell(&mut self, events: &[Event]) {
+        for kill in events.iter().filter_map(Kill::of) {
+            if !self.is_wanted(&kill) {
+                continue;
+            }
+            self.told += 1;
+            let text = match self.options.format {
+                Form::Json => Teller { reader: Reader::Trusted, offset: 0 }.kill_json(&kill),
+                Form::Text => self.sentence(&kill),
+            };
+            if writeln!(self.out, "{text}").is_err() {
+                self.gone = true;
+                return;
+            }
+        }
+    }
+
+    /// The story, below its day where that is another than before.
+    fn sentence(&mut self, kill: &Kill) -> String {
+        let millis = i64::try_from(kill.id.stamp.millis).unwrap_or(i64::MAX);
+        let time = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX);
+        let zoned = time.to_zoned(self.zone.clone());
+        let story = Teller { reader: Reader::Trusted, offset: zoned.offset().seconds() }.kill(kill);
+        if self.day.replace(zoned.date()) == Some(zoned.date()) {
+            return story;
+        }
+        format!("{}\n{story}", zoned.date())
+    }
+
+    fn is_wanted(&self, kill: &Kill) -> bool {
+        let micros = i64::try_from(kill.id.stamp.millis).unwrap_or(i64::MAX).saturating_mul(1000);
+        let target = self.options.target.as_deref().is_none_or(|wanted| {
+            let pid = wanted.parse::<u32>().ok();
+            kill.targets.iter().any(|target| {
+                target.comm.as_deref() == Some(wanted) || pid.is_some() && target.pid == pid
+            })
+        });
+        target
+            && self.window.has(Time::At(micros))
+            && self.signal.is_none_or(|signal| signal == kill.signal)
+            && self.options.key.as_ref().is_none_or(|key| kill.keys.contains(key))
+    }
+
+    /// Says on standard error what it means that nothing was told.
+    fn end(mut self, files: &[PathBuf]) -> Result<(), String> {
+        match self.out.flush() {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                return Err(format!("cannot write to standard output: {error}"));
+            }
+            _ => {}
+        }
+        if self.told == 0 && self.records > 0 {
+            let count = files.len();
+            let _ = writeln!(
+                std::io::stderr(),
+                "no such signal among {} audit records of {count} file{}; signals are recorded where a rule \
+                 wants them: auditctl -l, deploy/audit/30-telltale.rules",
+                self.records,
+                if count == 1 { "" } else { "s" }
+            );
+        }
+        Ok(())
+    }
+}
