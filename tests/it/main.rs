@@ -14,6 +14,7 @@ mod golden;
 mod host;
 mod http;
 mod journal_files;
+mod kills;
 mod live_audit;
 mod live_audit_refused;
 mod live_cgroups;
