@@ -103,6 +103,13 @@ pub struct Args {
     #[arg(long = "no-collector.logs", overrides_with = "logs")]
     no_logs: bool,
 
+    /// Enable the logrotate collector: when it last ran, and last rotated each log (default)
+    #[arg(long = "collector.logrotate", overrides_with = "no_logrotate")]
+    logrotate: bool,
+    /// Disable the logrotate collector
+    #[arg(long = "no-collector.logrotate", overrides_with = "logrotate")]
+    no_logrotate: bool,
+
     /// Enable the process collector: what the exporter itself uses (default)
     #[arg(long = "collector.process", overrides_with = "no_process")]
     process: bool,
@@ -168,6 +175,7 @@ impl Args {
             "logs" => self.no_logs,
             "cgroups" => self.no_cgroups,
             "host" => self.no_host,
+            "logrotate" => self.no_logrotate,
             "process" => self.no_process,
             _ => false,
         }

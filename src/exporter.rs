@@ -8,6 +8,7 @@ use crate::audit::{self, Audit};
 use crate::collector::{self, BOUND, Collector, Runner, Shown};
 use crate::config::Config;
 use crate::live::Live;
+use crate::logs::logrotate::Logrotate;
 use crate::logs::signature::Signature;
 use crate::logs::{self, Logs};
 use crate::metrics::{Desc, Metrics};
@@ -102,6 +103,9 @@ impl Exporter {
         }
         if args.enabled("host") {
             collectors.push(Box::new(Host::new(&args.procfs)));
+        }
+        if args.enabled("logrotate") {
+            collectors.push(Box::new(Logrotate::new(&args.rootfs)));
         }
         if let Some((signatures, state)) = logs {
             let config = config.logs.clone();

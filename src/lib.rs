@@ -40,4 +40,5 @@ pub mod sys;
 pub mod users;
 
 /// Every collector, by the name that flags, `collect[]` and the `collector` label have.
-pub const COLLECTORS: [&str; 6] = ["audit", "cgroups", "host", "logs", "process", "users"];
+pub const COLLECTORS: [&str; 7] =
+    ["audit", "cgroups", "host", "logrotate", "logs", "process", "users"];

@@ -6,7 +6,7 @@
 //! writes it to the [`snapshot`] and shows it, and never waits for a line.
 //!
 //! [`export`] and [`kmsg`] are the forms of the journal and of the kernel's log; [`unknown`] finds the most
-//! frequent shapes among the lines that no signature knows.
+//! frequent shapes among the lines that no signature knows. [`logrotate`] is a collector of its own.
 
 pub mod anchors;
 pub mod catalog;
@@ -21,6 +21,7 @@ pub mod header;
 pub mod journal;
 pub mod kmsg;
 pub mod lines;
+pub mod logrotate;
 pub mod matcher;
 pub mod records;
 pub mod rotated;

@@ -1,6 +1,6 @@
 //! `scan`: the catalogue over existing logs.
 //!
-//! The matcher is that of the service; what differs is where the lines come from ([`input`],
+//! The matcher is that of the service; what differs is where the lines come from ([`super::input`],
 //! [`reader`]) and what is made of them ([`tally`], [`report`]).
 
 use std::path::{Path, PathBuf};

@@ -74,8 +74,7 @@ fn settled(text: &str) -> String {
         let rest = line.strip_prefix("telltale_audit_");
         rest.is_some_and(|rest| !of_log.iter().any(|name| rest.starts_with(name)))
     };
-    let within =
-        ["_duration_seconds{", "_timestamp_seconds{", "_reload_success_timestamp_seconds "];
+    let within = ["_duration_seconds{", "_timestamp_seconds{", "_timestamp_seconds "];
     let mut lines = Vec::new();
     for line in text.lines() {
         let volatile = volatile.iter().any(|start| line.starts_with(start))

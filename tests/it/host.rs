@@ -41,6 +41,9 @@ pub const PROCESS: Process<'static> = Process {
     cgroup: "",
 };
 
+const LOGROTATE: &str = "logrotate state -- version 2\n\"/var/log/syslog\" 2026-11-20-5:13:11\n\
+    \"/var/log/btmp\" 2026-11-1-0:0:0\n";
+
 impl Host {
     /// A host without processes: kernel 6.1, cgroup v2.
     pub fn empty() -> Self {
@@ -160,6 +163,7 @@ impl Host {
         }
         host.file("root/var/log/syslog", "");
         host.file("root/var/log/auth.log", "");
+        host.file("root/var/lib/logrotate/status", LOGROTATE);
         // One that is listed and cannot be made out.
         host.file("proc/300/status", "");
         host

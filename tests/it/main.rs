@@ -21,6 +21,7 @@ mod live_cgroups;
 mod live_journal;
 mod live_kills;
 mod live_kmsg;
+mod live_logrotate;
 mod live_logs;
 mod live_names;
 mod live_records;
