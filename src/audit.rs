@@ -7,6 +7,7 @@
 pub mod events;
 pub mod helper;
 pub mod link;
+pub mod listener;
 pub mod multicast;
 pub mod netlink;
 pub mod pace;

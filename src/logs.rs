@@ -159,9 +159,10 @@ impl View {
         lock(&self.shared.unknown).top(most)
     }
 
-    /// Whether a source brings audit events.
-    pub fn has_audit(&self) -> bool {
-        self.sources.iter().any(|(source, _)| source.is_audit())
+    /// How the source of audit events stands: `None` where there is none, else what is wrong with it.
+    pub fn audit_source(&self) -> Option<Vec<String>> {
+        let (source, published) = self.sources.iter().find(|(source, _)| source.is_audit())?;
+        Some(warnings(&source.name, &lock(published)))
     }
 
     /// The last stories of the audit events, with names, and of what else ended processes.
@@ -377,7 +378,10 @@ fn warnings(name: &str, source: &Published) -> Vec<String> {
 }
 
 fn unreadable(name: &str, path: &Path, error: &str) -> String {
-    let cure = if error.contains("denied") {
+    let cure = if error.contains("denied") && path.starts_with("/var/log/audit") {
+        "; name a group of the exporter's as log_group in auditd.conf, and let it into /var/log/audit (chgrp, \
+         chmod g+rx)"
+    } else if error.contains("denied") {
         "; add the exporter to the group that may read it (adm on Debian), or give it \
          CAP_DAC_READ_SEARCH"
     } else {
@@ -389,16 +393,22 @@ fn unreadable(name: &str, path: &Path, error: &str) -> String {
 fn export_source(configured: &Source, source: &Published, metrics: &mut Metrics) {
     let (name, levels) = (&*configured.name, configured.kmsg || configured.journal);
     let numbered = levels || configured.audit_multicast;
+    let reasons: &[LostMessages] = match (configured.is_audit(), numbered) {
+        (true, true) => &[LostMessages::Missing, LostMessages::Unjoined],
+        (true, false) => &[LostMessages::Unjoined],
+        (false, true) => &[LostMessages::Overwritten, LostMessages::Damaged, LostMessages::Missing],
+        (false, false) => &[],
+    };
     let labels = [("source", name)];
     let counts = &source.counts;
     metrics.add(&LINES, &labels, counts.lines as f64);
     metrics.add(&BYTES, &labels, counts.bytes as f64);
     export_unmatched(name, levels, &counts.unmatched, metrics);
+    for (why, reason) in LostMessages::ALL.iter().filter(|(why, _)| reasons.contains(why)) {
+        let labels = [("source", name), ("reason", *reason)];
+        metrics.add(&LOST_MESSAGES, &labels, counts.sums.lost_messages(*why) as f64);
+    }
     if numbered {
-        for (why, reason) in LostMessages::ALL {
-            let labels = [("source", name), ("reason", reason)];
-            metrics.add(&LOST_MESSAGES, &labels, counts.sums.lost_messages(why) as f64);
-        }
         metrics.add(&UP, &labels, if source.error.is_none() { 1.0 } else { 0.0 });
         export_last_line(name, source, metrics);
         return;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use telltale_exporter::args::{Args, Stop};
-use telltale_exporter::audit::helper;
+use telltale_exporter::audit::{helper, listener};
 use telltale_exporter::config::Config;
 use telltale_exporter::exporter::Exporter;
 use telltale_exporter::logs::catalog;
@@ -34,6 +34,9 @@ fn main() -> ExitCode {
 fn run() -> Result<u8, String> {
     if std::env::args_os().nth(1).is_some_and(|word| word == helper::WORD) {
         return helper::run().map(|()| FINE).map_err(str::to_owned);
+    }
+    if std::env::args_os().nth(1).is_some_and(|word| word == listener::WORD) {
+        return listener::run().map(|()| FINE).map_err(str::to_owned);
     }
     let args = match Args::parse_from(std::env::args_os()) {
         Ok(args) => args,

@@ -40,7 +40,7 @@ def build():
     board.section("Configuration and rules", (8, (rules(), 8), (configured(), 8), (keys(), 8)),
                   collapsed=True)
     board.section("Events, refused forks and crashes", (8, (types(), 12), (keyed(), 12)),
-                  (8, (forks(), 12), (crashes(), 12)), collapsed=True)
+                  (8, (forks(), 8), (crashes(), 8), (weakened(), 8)), collapsed=True)
     return board.build()
 
 
@@ -269,3 +269,13 @@ def crashes():
         " telltale_audit_crashes_total); the 10 most frequent at each moment.",
         [target(f"topk(10, {gain} > 0)", "{{instance}} {{command}} {{signal}}")], unit="short",
         decimals=0, bars=True, no_value="nothing crashed", links=[from_series("logs")])
+
+
+def weakened():
+    gain = gained("telltale_audit_weakened_total", "$__rate_interval", "job, instance, change, login")
+    return graph(
+        "Who weakened auditing?", "Changes after which less is audited or more can be lost, by who had"
+        " logged in (telltale_audit_weakened_total); the 10 most frequent at each moment. An audit"
+        " daemon that is restarted removes and adds its rules: that is one of these, and harmless.",
+        [target(f"topk(10, {gain} > 0)", "{{instance}} {{change}} by {{login}}")], unit="short",
+        decimals=0, bars=True, no_value="no change, or the audit log is not followed")

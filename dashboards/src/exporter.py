@@ -24,7 +24,7 @@ def build():
                   (8, (scrapes(), 12), (durations(), 12)), (7, (hosts(), 24)))
     board.section("What does it cost?", (8, (cpu(), 8), (memory(), 8), (series(), 8)),
                   (8, (descriptors(), 8), (threads(), 8), (writes(), 8)), collapsed=True)
-    board.section("How good are its numbers?", (8, (age(), 12), (partial(), 12)), collapsed=True)
+    board.section("How good are its numbers?", (8, (age(), 8), (partial(), 8), (configuration(), 8)), collapsed=True)
     return board.build()
 
 
@@ -189,3 +189,12 @@ def partial():
         [target("topk(10, telltale_users_unreadable_processes{@host} > 0)", "{{instance}}")],
         unit="short", decimals=0, level=t.PARTIAL, no_value="every process can be read",
         links=[from_series("users")])
+
+
+def configuration():
+    return states(
+        "Does the configuration on disk run?", "Whether the last start or SIGHUP took configuration and"
+        " catalogue (telltale_config_last_reload_successful); the 20 worst at each moment. When one was"
+        " last taken is telltale_config_last_reload_success_timestamp_seconds.",
+        [target("bottomk(20, telltale_config_last_reload_successful{@host})", "{{instance}}")],
+        mappings=[OK], no_value=NONE)

@@ -210,11 +210,10 @@ def zombies():
 def forks():
     return graph(
         "How fast are tasks made?",
-        "Tasks created per second and user (telltale_user_forks_total, where the kernel's process"
-        " events are available); the 10 fastest at each moment. Many forks with few tasks are"
-        " short-lived commands.",
-        [target("topk(10, rate(telltale_user_forks_total{@user}[$__rate_interval]))", NAME)],
-        unit="ops", no_value="process events are not available", links=[ONE])
+        "Tasks created per second on each host, threads included (telltale_host_forks_total); the 10"
+        " fastest at each moment. Many forks with few tasks are short-lived commands.",
+        [target("topk(10, rate(telltale_host_forks_total{@host}[$__rate_interval]))", "{{instance}}")],
+        unit="ops", no_value="no host found")
 
 
 def whose_forks_failed():

@@ -1,37 +1,41 @@
 //! Audit records as the kernel sends them to everybody who may listen, beside the audit daemon
-//! (`AUDIT_NLGRP_READLOG`, Linux 3.16, `CAP_AUDIT_READ`).
+//! (`AUDIT_NLGRP_READLOG`, Linux 3.16, `CAP_AUDIT_READ`); a [process of its own](super::listener) listens.
 //!
 //! Joining the group writes an `EVENT_LISTENER` record into the log, also where it is refused: it is
 //! joined once, at start, and only where the capability is there.
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::Duration;
+use std::os::unix::net::UnixDatagram;
+use std::process::Child;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::events::record::Record;
-use super::netlink;
-use crate::sys::audit::AuditSocket;
+use super::listener::{self, DATAGRAM, JOINED, RECORD, REFUSED};
 
 /// How long one read waits for the first record.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Records are at most 8 KiB (`AUDIT_MESSAGE_TEXT_MAX`), with a header.
-const DATAGRAM: usize = 16 * 1024;
+/// The start waits so long for the group to be joined; while the audit queue is full it takes longer.
+const JOIN_PATIENCE: Duration = Duration::from_secs(2);
 
-/// What the kernel keeps for us between two reads: its default holds some sixty events.
-const QUEUE_BYTES: usize = 8 << 20;
+/// A listener that has said nothing for so long is not there any more.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Records of one read, so that what is published never lies far behind.
 const MOST: usize = 1000;
 
 /// The group.
 pub struct Multicast {
-    socket: AuditSocket,
+    listener: Child,
+    pair: UnixDatagram,
     buffer: Vec<u8>,
-    line: Vec<u8>,
+    joined: bool,
+    heard: Instant,
     serials: Serials,
 }
 
@@ -41,45 +45,81 @@ impl Multicast {
     /// # Errors
     /// What is missing, in a sentence.
     pub fn join() -> io::Result<Self> {
-        let capable =
-            capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::AUDIT_READ));
-        if !capable {
+        let effective = capabilities(None).map(|sets| sets.effective);
+        if !effective.is_ok_and(|set| set.contains(CapabilitySet::AUDIT_READ)) {
             let what = "the kernel's audit multicast needs CAP_AUDIT_READ";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
         }
-        let socket = AuditSocket::open(PATIENCE)?;
-        socket.join(QUEUE_BYTES)?;
-        let serials = Serials::default();
-        Ok(Self { socket, buffer: vec![0; DATAGRAM], line: Vec::new(), serials })
+        // Records are sent in the initial network namespace only.
+        let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+        if let (Some(own), Some(init)) = (namespace("self"), namespace("1"))
+            && own != init
+        {
+            let what = "the kernel's audit multicast reaches the host's network namespace only";
+            return Err(io::Error::other(what));
+        }
+        let (listener, pair) = listener::spawn()?;
+        pair.set_read_timeout(Some(JOIN_PATIENCE))?;
+        let mut group = Self {
+            listener,
+            pair,
+            buffer: vec![0; DATAGRAM + 64],
+            joined: false,
+            heard: Instant::now(),
+            serials: Serials::default(),
+        };
+        group.receive(true, |_| {})?;
+        group.pair.set_read_timeout(Some(PATIENCE))?;
+        Ok(group)
     }
 
     /// Waits a little for records and hands them out as lines of the audit log; returns how many events
     /// were lost before they reached us.
     ///
     /// # Errors
-    /// When the socket fails.
+    /// When nobody listens, or not yet.
     pub fn read(&mut self, mut record: impl FnMut(&[u8])) -> io::Result<u64> {
         let mut lost = 0;
         for nth in 0..MOST {
-            let wait = nth == 0;
-            let length = match self.socket.receive_now(&mut self.buffer, wait) {
-                Ok(length) => length,
-                Err(Errno::AGAIN) => break,
-                // The queue was full. The gap in the numbers tells how much is gone.
-                Err(Errno::NOBUFS | Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            for (kind, text) in netlink::records(&self.buffer[..length]) {
-                self.line.clear();
-                self.line.extend_from_slice(format!("type={kind} msg=").as_bytes());
-                self.line.extend_from_slice(text);
-                if let Some(record) = Record::parse(&self.line) {
-                    lost += self.serials.take(record.stamp.serial);
-                }
-                record(&self.line);
+            let mut serial = None;
+            let there = self.receive(nth == 0, |line| {
+                serial = Record::parse(line).map(|record| record.stamp.serial);
+                record(line);
+            })?;
+            lost += serial.map_or(0, |serial| self.serials.take(serial));
+            if !there {
+                break;
             }
         }
-        Ok(lost)
+        let why = match self.listener.try_wait() {
+            Ok(Some(_)) => "the audit listener process has ended; restart telltale_exporter",
+            _ if !self.joined => {
+                "the audit queue is full, so the kernel lets nobody join its multicast group yet"
+            }
+            _ if self.heard.elapsed() > SILENCE => "the audit listener process is stopped or hangs",
+            _ => return Ok(lost + self.serials.settle(Instant::now())),
+        };
+        Err(io::Error::other(why))
+    }
+
+    /// Takes one message of the listener's, if there is one.
+    fn receive(&mut self, wait: bool, record: impl FnOnce(&[u8])) -> io::Result<bool> {
+        let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+        let length = match recv(&self.pair, &mut *self.buffer, flags) {
+            Ok((length, _)) => length,
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        self.heard = Instant::now();
+        match self.buffer[..length].split_first() {
+            Some((&JOINED, _)) => self.joined = true,
+            Some((&REFUSED, why)) => {
+                return Err(io::Error::other(String::from_utf8_lossy(why).into_owned()));
+            }
+            Some((&RECORD, line)) => record(line),
+            _ => {}
+        }
+        Ok(length > 0)
     }
 }
 
@@ -93,15 +133,36 @@ struct Serials {
     /// The number of the first of `seen`.
     base: u64,
     seen: VecDeque<bool>,
+    /// Since when a number is missing.
+    missing: Option<Instant>,
 }
 
+/// A number that is missing for so long is lost.
+const SETTLE: Duration = Duration::from_secs(10);
+
 impl Serials {
+    /// Gives up what is missing for too long; returns how many that is.
+    fn settle(&mut self, now: Instant) -> u64 {
+        let gaps = self.seen.iter().filter(|seen| !**seen).count() as u64;
+        if gaps == 0 {
+            self.missing = None;
+            return 0;
+        }
+        let since = *self.missing.get_or_insert(now);
+        if now.saturating_duration_since(since) < SETTLE {
+            return 0;
+        }
+        self.missing = None;
+        self.seen.iter_mut().for_each(|seen| *seen = true);
+        gaps
+    }
+
     /// Notes a number; returns how many are known to be missing since the last time.
     fn take(&mut self, serial: u64) -> u64 {
         let end = self.base + self.seen.len() as u64;
         // The first, or auditd's own numbers, or another boot's.
         if self.seen.is_empty() || serial + (WINDOW as u64) < self.base {
-            *self = Self { base: serial, seen: VecDeque::from([true]) };
+            *self = Self { base: serial, seen: VecDeque::from([true]), missing: None };
             return 0;
         }
         if serial < self.base {
@@ -149,6 +210,10 @@ mod tests {
         lost += (far + 1..=far + WINDOW as u64).map(|serial| serials.take(serial)).sum::<u64>();
         assert_eq!(lost, 1 + far - 15 - WINDOW as u64);
         assert_eq!(serials.take(3), 0, "another numbering");
+        assert_eq!(serials.take(5), 0);
+        let now = Instant::now();
+        assert_eq!((serials.settle(now), serials.settle(now + SETTLE)), (0, 1));
+        assert_eq!(serials.settle(now + SETTLE * 2), 0, "once only");
     }
 
     proptest! {

@@ -43,18 +43,14 @@ pub enum Message<'a> {
     Unrelated,
 }
 
-/// Type and text of the audit records in one datagram.
+/// Type and text of the audit record in a datagram of the multicast group.
 ///
-/// Multicast, some kernels count the header twice in the length, some not at all, so a datagram that is one
-/// message is taken whole.
-pub fn records(datagram: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    let record = datagram.split_at_checked(HEADER).and_then(|(header, text)| {
-        let kind = u16::from_ne_bytes([header[4], header[5]]);
-        let end = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        // Replies and errors are below: AUDIT_FIRST_USER_MSG.
-        (kind >= FIRST_RECORD).then_some((kind, &text[..end]))
-    });
-    record.into_iter()
+/// Some kernels count the header twice in the length, some not at all, so a datagram is taken whole.
+pub fn record(datagram: &[u8]) -> Option<(u16, &[u8])> {
+    let (header, text) = datagram.split_at_checked(HEADER)?;
+    let kind = u16::from_ne_bytes([header[4], header[5]]);
+    let end = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    (kind >= FIRST_RECORD).then_some((kind, &text[..end]))
 }
 
 /// The messages of one datagram; what cannot be one ends it.
@@ -134,16 +130,16 @@ mod tests {
         for length in [text.len(), HEADER + text.len(), 2 * HEADER + text.len()] {
             let mut datagram = message(1300, 0, text);
             datagram[0..4].copy_from_slice(&u32::try_from(length).unwrap().to_ne_bytes());
-            assert!(records(&datagram).eq([(1300, &text[..])]));
+            assert_eq!(record(&datagram), Some((1300, &text[..])));
         }
-        assert_eq!(records(&message(DONE, 1, b"")).count(), 0);
-        assert_eq!(records(b"short").count(), 0);
+        assert_eq!(record(&message(DONE, 1, b"")), None);
+        assert_eq!(record(b"short"), None);
     }
 
     proptest! {
         #[test]
         fn any_datagram_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            records(&bytes).for_each(drop);
+            record(&bytes);
             prop_assert!(messages(&bytes).count() <= bytes.len() / HEADER);
         }
 

@@ -212,7 +212,7 @@ fn open(path: &Path) -> io::Result<(File, std::fs::Metadata)> {
     }
     if !kind.is_file() {
         let what = if kind.is_fifo() { "a FIFO" } else { "not a regular file" };
-        return refuse(&format!("it is {what}; feed it in: cat … | telltale_exporter scan -"));
+        return refuse(&format!("it is {what}; feed it in: cat … | telltale_exporter … -"));
     }
     // And it may be a FIFO by now, whose writer open would wait for.
     let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);

@@ -5,7 +5,6 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -113,11 +112,8 @@ pub(super) fn run(options: &Options) -> Result<u8, String> {
     Ok(code)
 }
 
-/// The files, the oldest first: a rotated one was last written before the next was begun.
+/// The files, the oldest first, by their first records: copies have other times than what they are copied from.
 fn files(options: &Options) -> Result<Vec<PathBuf>, String> {
-    let written = |path: &PathBuf| {
-        std::fs::metadata(path).and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
-    };
     let mut files = options.file.clone();
     if files.is_empty() {
         // The directory may be closed to us: then opening the log says why.
@@ -127,12 +123,34 @@ fn files(options: &Options) -> Result<Vec<PathBuf>, String> {
             files.push(PathBuf::from(DEFAULT.trim_end_matches('*')));
         }
     }
-    files.sort_by_key(written);
+    // While one is being compressed it is there twice.
+    let given = files.clone();
+    files.retain(|path| !is_compressed_twin(path, &given));
+    files.sort_by_cached_key(|path| begins(path));
     let from_stdin = files.iter().filter(|path| **path == *"-").count();
     if from_stdin > 1 {
         return Err("--file -: standard input can be read once only".to_owned());
     }
     Ok(files)
+}
+
+/// Whether the same file is given uncompressed as well.
+fn is_compressed_twin(path: &Path, given: &[PathBuf]) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    ["gz", "xz", "zst"].contains(&ending) && given.contains(&path.with_extension(""))
+}
+
+/// The time of the first record; one that cannot be read, or is standard input, comes last.
+fn begins(path: &Path) -> u64 {
+    if path == Path::new("-") {
+        return u64::MAX;
+    }
+    let mut buffer = vec![0; 16 * 1024];
+    let start = Input::open(path, &Arc::new(Progress::default()))
+        .and_then(|mut input| input.read(&mut buffer))
+        .map_or(&[][..], |length| &buffer[..length]);
+    let first = start.split(|&byte| byte == b'\n').find_map(Record::parse);
+    first.map_or(u64::MAX, |record| record.stamp.millis)
 }
 
 /// What is told, and of what.
@@ -159,7 +177,7 @@ impl Telling<'_> {
             Err(error) => return vec![error.to_string()],
         };
         let (mut buffer, mut lines, mut ended) = (vec![0; PIECE], Lines::default(), Vec::new());
-        let mut records = 0;
+        let (mut records, mut bytes) = (0, 0);
         let mut take = |line: &[u8], ended: &mut Vec<Event>| {
             // The time of the record is the clock: what is read back is not waited for.
             let now = Record::parse(line).map_or(0, |record| record.stamp.millis);
@@ -173,13 +191,15 @@ impl Telling<'_> {
             if length == 0 {
                 break;
             }
+            bytes += length;
             lines.take(&buffer[..length], |line| take(line, &mut ended));
             self.tell(&std::mem::take(&mut ended));
         }
         lines.hand_out(|line| take(line, &mut ended));
         self.tell(&ended);
         self.records += records;
-        if records == 0 && errors.is_empty() && !self.gone {
+        // auditd's own is empty for a moment after it was rotated.
+        if records == 0 && bytes > 0 && errors.is_empty() && !self.gone {
             errors.push(format!("{}: no audit record is in it", input.name()));
         }
         errors

@@ -60,13 +60,13 @@ pub fn choose(rootfs: &Path, join: impl FnOnce() -> io::Result<Multicast>) -> Ch
     let unreadable = match File::open(rootfs.join(AUDIT_LOG)) {
         Ok(_) => {
             choice.why.push_str("; audit events come from the audit daemon's log");
-            let (name, files) = ("audit".to_owned(), vec![rootfs.join(AUDIT_LOG)]);
-            choice.sources.push(Source { name, files, format: Format::Audit, ..Source::default() });
+            choice.sources.push(audit_log(rootfs));
             return choice;
         }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => "may not be read",
         Err(_) => "is not there",
     };
+    let expected = rootfs.join(AUDIT_LOG).parent().is_some_and(Path::is_dir);
     let joined = if rootfs == Path::new("/") {
         join()
     } else {
@@ -81,6 +81,11 @@ pub fn choose(rootfs: &Path, join: impl FnOnce() -> io::Result<Multicast>) -> Ch
                 "; audit events come from the kernel's multicast group, for /{AUDIT_LOG} {unreadable}"
             )
         }
+        // The audit daemon will make it when it starts.
+        Err(_) if unreadable == "is not there" && expected => {
+            choice.sources.push(audit_log(rootfs));
+            format!("; audit events will come from /{AUDIT_LOG}, which {unreadable} yet")
+        }
         Err(error) => format!(
             "; audit events are not followed: /{AUDIT_LOG} {unreadable} (log_group in auditd.conf may \
              name a group of the exporter's), and {error}"
@@ -88,6 +93,12 @@ pub fn choose(rootfs: &Path, join: impl FnOnce() -> io::Result<Multicast>) -> Ch
     };
     choice.why.push_str(&audit);
     choice
+}
+
+/// The audit daemon's log as a source.
+fn audit_log(rootfs: &Path) -> Source {
+    let (name, files) = ("audit".to_owned(), vec![rootfs.join(AUDIT_LOG)]);
+    Source { name, files, format: Format::Audit, ..Source::default() }
 }
 
 /// Chooses the sources of text.
@@ -263,10 +274,16 @@ mod tests {
         assert!(why.ends_with("; audit events come from the audit daemon's log"), "{why}");
         let (names, why) = of(&["var/log/messages"]);
         assert!(names == ["messages"] && why.contains("audit.log is not there"), "{why}");
+        let (names, why) = of(&["var/log/messages", "var/log/audit/audit.log.1"]);
+        assert!(names == ["messages", "audit"] && why.contains("is not there yet"), "{why}");
         let refused = || Err(io::Error::other("no CAP_AUDIT_READ"));
         // This host's own log or none: what is asked for is said.
-        if !Path::new("/").join(AUDIT_LOG).exists() {
-            let why = choose(Path::new("/"), refused).why;
+        let why = choose(Path::new("/"), refused).why;
+        if Path::new("/").join(AUDIT_LOG).exists() {
+            assert!(why.contains("the audit daemon's log"), "{why}");
+        } else if Path::new("/var/log/audit").is_dir() {
+            assert!(why.ends_with("is not there yet"), "{why}");
+        } else {
             assert!(why.contains("log_group") && why.ends_with("no CAP_AUDIT_READ"), "{why}");
         }
     }

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::effects::Sums;
+use super::effects::{LostMessages, Sums};
 use super::header::{self, Line};
 use super::matcher::Matcher;
 use super::unknown::Shapes;
@@ -188,12 +188,14 @@ impl<'a> Counter<'a> {
         let Form::Audit(now) = self.form else { return };
         let mut ended = Vec::new();
         let joiner = joiner.get_or_insert_with(|| Joiner::new(Limits::default()));
+        let late = joiner.late();
         if joiner.push(bytes, now, &mut ended) {
             counts.lines += 1;
             counts.last_line = Some(self.now);
         } else {
             counts.pass(self.now, None);
         }
+        counts.sums.lose_messages(LostMessages::Unjoined, joiner.late() - late);
         self.count_events(&ended, counts);
     }
 
@@ -203,10 +205,12 @@ impl<'a> Counter<'a> {
         let mut ended = Vec::new();
         joiner.expire(now, &mut ended);
         self.count_events(&ended, counts);
+        lock(&self.shared.recent).expire();
     }
 
     fn count_events(&self, ended: &[Event], counts: &mut Counts) {
         for event in ended {
+            counts.sums.lose_messages(LostMessages::Unjoined, event.left_out);
             let facts = Facts::of(event);
             counts.audit.add(&facts);
             lock(&self.shared.recent).add(facts);
@@ -232,10 +236,10 @@ impl<'a> Counter<'a> {
             && !previous.is_empty()
         {
             let line = Line { times, ..parse(previous) };
-            self.add(&line, None, counts);
+            self.add(&line, bytes, None, counts);
             return;
         }
-        let matched = self.add(&line, None, counts);
+        let matched = self.add(&line, bytes, None, counts);
         if !matched {
             self.note(|| line, bytes, None);
         }
@@ -252,13 +256,13 @@ impl<'a> Counter<'a> {
         if !concerns {
             counts.pass(self.now, level);
         }
-        if !concerns || !self.add(line, level, counts) {
+        if !concerns || !self.add(line, line.message, level, counts) {
             self.note(|| *line, line.message, level);
         }
     }
 
-    /// Counts one line; whether a signature matched it.
-    fn add(&self, line: &Line<'_>, level: Option<u8>, counts: &mut Counts) -> bool {
+    /// Counts one line, whose whole text this is; whether a signature matched it.
+    fn add(&self, line: &Line<'_>, text: &[u8], level: Option<u8>, counts: &mut Counts) -> bool {
         let matches = self.matcher.matches(line);
         if matches.is_empty() {
             counts.pass(self.now, level);
@@ -274,8 +278,7 @@ impl<'a> Counter<'a> {
             if ENDINGS.contains(&&**id) {
                 let millis = self.now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
                 let millis = u64::try_from(millis).unwrap_or(u64::MAX);
-                let program = line.program.unwrap_or(b"kernel");
-                lock(&self.shared.recent).add_line(millis, program, line.message);
+                lock(&self.shared.recent).add_line(millis, text);
             }
             let Some(matched) = counts.signatures.get_mut(id) else { continue };
             matched.count = matched.count.saturating_add(found.count);

@@ -35,16 +35,20 @@ pub enum LostMessages {
     Overwritten,
     /// They cannot be taken apart.
     Damaged,
-    /// Missing in the journal: deleted before they were read, damaged, or in a file that cannot be read.
+    /// Missing in the journal (deleted before they were read, damaged, or in a file that cannot be read) or
+    /// among the kernel's audit events.
     Missing,
+    /// Audit records that came after their event was told, or for which there was no room.
+    Unjoined,
 }
 
 impl LostMessages {
     /// Every reason, with its label.
-    pub const ALL: [(Self, &'static str); 3] = [
+    pub const ALL: [(Self, &'static str); 4] = [
         (Self::Overwritten, "overwritten"),
         (Self::Damaged, "damaged"),
         (Self::Missing, "missing"),
+        (Self::Unjoined, "unjoined"),
     ];
 }
 
@@ -73,7 +77,7 @@ impl Lost {
 pub struct Sums {
     rotations: [u64; 4],
     lost: [u64; 4],
-    messages: [u64; 3],
+    messages: [u64; 4],
 }
 
 impl Sums {

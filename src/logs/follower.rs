@@ -9,6 +9,7 @@
 
 #[cfg(test)]
 mod model;
+mod opened;
 mod turn;
 
 use std::io;

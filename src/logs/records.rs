@@ -80,7 +80,9 @@ impl Records {
                 }
                 Err(_) => {
                     std::thread::sleep(retry);
-                    retry = (retry * 2).min(RETRY_MAX);
+                    // Who listens to audit events must not let them wait.
+                    let patient = !matches!(self.log, Open::Audit { .. });
+                    retry = if patient { (retry * 2).min(RETRY_MAX) } else { RETRY };
                 }
             }
         }

@@ -53,15 +53,6 @@ impl AuditSocket {
         bind(&self.0, &SocketAddrNetlink::new(0, READLOG))
     }
 
-    /// Receives one datagram, waiting for it or not; returns its length.
-    ///
-    /// # Errors
-    /// EAGAIN when there is none, ENOBUFS when some were lost.
-    pub fn receive_now(&self, buffer: &mut [u8], wait: bool) -> Result<usize> {
-        let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
-        recv(&self.0, buffer, flags).map(|(length, _)| length)
-    }
-
     /// Receives one datagram; returns its length.
     ///
     /// # Errors

@@ -9,6 +9,8 @@ use crate::metrics::Desc;
 
 const TASKS: Desc =
     Desc::gauge("telltale_host_tasks", "Tasks on the host, kernel threads included.");
+const FORKS: Desc =
+    Desc::counter("telltale_host_forks_total", "Tasks created since boot, threads included.");
 const LIMIT: Desc = Desc::gauge(
     "telltale_host_tasks_limit",
     "Most tasks the host can have: by pid numbers (pid_max) and by kernel.threads-max (threads_max).",
@@ -35,6 +37,13 @@ impl Collector for Host {
         let mut failed = None;
         match procfs::LoadAverage::from_file(self.procfs.join("loadavg")) {
             Ok(load) => found.metrics.add(&TASKS, &[], f64::from(load.max)),
+            Err(error) => failed = Some(error.into()),
+        }
+        match procfs::KernelStats::from_file(
+            self.procfs.join("stat"),
+            procfs::current_system_info(),
+        ) {
+            Ok(stat) => found.metrics.add(&FORKS, &[], stat.processes as f64),
             Err(error) => failed = Some(error.into()),
         }
         // procfs::sys::kernel reads these below /proc only, wherever procfs is mounted.

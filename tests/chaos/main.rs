@@ -305,9 +305,11 @@ fn no_line_is_lost_or_counted_twice() {
         for (digit, count) in &last {
             assert!(
                 *count >= least[digit] && *count <= most[digit],
-                "{kind} {digit:?}: {count} of {} to {}",
+                "{kind} {digit:?}: {count} of {} to {}\n{}\n{}",
                 least[digit],
-                most[digit]
+                most[digit],
+                exporter.get("/metrics?collect[]=logs").text(),
+                exporter.log()
             );
         }
         let counted = scrape.value(&matches(kind));

@@ -84,7 +84,7 @@ fn collectors_are_switched_off() {
         .series()
         .filter(|series| series.starts_with("telltale_scrape_collector_success"))
         .collect();
-    assert_eq!(on.len(), 4, "{on:?}");
+    assert_eq!(on.len(), 5, "{on:?}");
     assert!(!scrape.families.contains_key("telltale_user_tasks"));
     assert!(exporter.get("/").text().contains("users      off"));
 }

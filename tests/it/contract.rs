@@ -53,6 +53,110 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     }
 }
 
+/// Dashboards, rules with their tests, Alertmanager's configuration and runbooks.
+fn shipped() -> Vec<(String, String)> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for pattern in [
+        "dashboards/*.json",
+        "deploy/prometheus/**/*.yml",
+        "deploy/alertmanager/**/*.yml",
+        "deploy/alertmanager/**/*.tmpl",
+        "deploy/runbooks/*.md",
+        "deploy/audit/**/*.rules",
+        "README.md",
+    ] {
+        let found = glob::glob(&root.join(pattern).to_string_lossy()).unwrap();
+        for path in found.flatten() {
+            let text = std::fs::read_to_string(&path).unwrap();
+            files.push((path.strip_prefix(&root).unwrap().display().to_string(), text));
+        }
+    }
+    assert!(files.len() > 50, "{}", files.len());
+    files
+}
+
+/// The metrics that a text names, each with what follows it: `{…}` or nothing.
+fn named(text: &str) -> Vec<(&str, &str)> {
+    let part = |char: char| char.is_ascii_alphanumeric() || char == '_';
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("telltale_") {
+        let before = text[..at].chars().next_back();
+        // Parts of recording rules (a:telltale_x:y), paths and longer words are no metrics.
+        if before.is_some_and(|char| part(char) || ":/-.".contains(char)) {
+            continue;
+        }
+        let end = text[at..].find(|char| !part(char)).map_or(text.len(), |end| at + end);
+        if !text[end..].starts_with([':', '/', '-', '.']) || text[end..].starts_with(". ") {
+            found.push((&text[at..end], &text[end..]));
+        }
+    }
+    found
+}
+
+/// Words that begin like a metric and are none.
+const NO_METRICS: [&str; 4] =
+    ["telltale_exporter", "telltale_kill", "telltale_fork", "telltale_storm"];
+
+#[test]
+fn whatever_is_shipped_names_metrics_and_labels_that_exist() {
+    let documented = documented();
+    let mut wrong = BTreeSet::new();
+    for (file, text) in shipped() {
+        // In JSON a quote within an expression has a backslash.
+        let text = text.replace("\\\"", "\"");
+        for (name, rest) in named(&text) {
+            if NO_METRICS.contains(&name) {
+                continue;
+            }
+            let Some((_, labels)) = documented.get(name) else {
+                wrong.insert(format!("{file}: no metric {name}"));
+                continue;
+            };
+            let Some(matchers) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'))
+            else {
+                continue;
+            };
+            for matcher in matchers.0.split(',') {
+                let label = matcher.split(['=', '!', '~']).next().unwrap_or_default().trim();
+                let is_name =
+                    !label.is_empty() && label.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+                // Those of every target.
+                if is_name && !labels.contains(label) && !["job", "instance"].contains(&label) {
+                    wrong.insert(format!("{file}: {name} has no label {label}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Metrics that no dashboard shows, with the reason.
+const NOT_SHOWN: [(&str, &str); 1] =
+    [("process_virtual_memory_bytes", "address space says nothing; resident memory is shown")];
+
+#[test]
+fn every_metric_is_shown_in_a_dashboard_or_has_a_reason_not_to_be() {
+    let dashboards: String = shipped()
+        .into_iter()
+        .filter(|(file, _)| file.starts_with("dashboards/"))
+        .map(|(_, text)| text)
+        .collect();
+    let rules: String = shipped()
+        .into_iter()
+        .filter(|(file, _)| file.starts_with("deploy/prometheus/rules/"))
+        .map(|(_, text)| text)
+        .collect();
+    for name in documented().keys() {
+        let reason = NOT_SHOWN.iter().any(|(other, _)| other == name);
+        let shown = dashboards.contains(name.as_str());
+        assert!(shown || reason, "{name} is in no dashboard");
+        assert!(!(shown && reason), "{name} is in a dashboard now");
+    }
+    // The check can fail.
+    assert!(!dashboards.contains("telltale_nothing") && rules.contains("telltale_user_tasks"));
+}
+
 #[test]
 fn every_flag_is_documented() {
     let help = exporter_command().arg("--help").output().unwrap();

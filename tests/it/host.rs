@@ -41,6 +41,9 @@ pub const PROCESS: Process<'static> = Process {
     cgroup: "",
 };
 
+const STAT: &str = "cpu  1 0 1 9 0 0 0 0 0 0\ncpu0 1 0 1 9 0 0 0 0 0 0\nctxt 9\nbtime 1795000000\n\
+    processes 4242\nprocs_running 1\nprocs_blocked 0\n";
+
 const LOGROTATE: &str = "logrotate state -- version 2\n\"/var/log/syslog\" 2026-11-20-5:13:11\n\
     \"/var/log/btmp\" 2026-11-1-0:0:0\n";
 
@@ -49,6 +52,7 @@ impl Host {
     pub fn empty() -> Self {
         let host = Self { root: TempDir::new().unwrap(), next_pid: 1 };
         host.file("proc/loadavg", "0.42 0.36 0.30 2/641 4242\n");
+        host.file("proc/stat", STAT);
         host.file("proc/sys/kernel/pid_max", "4194304\n");
         host.file("proc/sys/kernel/threads-max", "62832\n");
         host.file("proc/sys/kernel/osrelease", "6.1.0-28-amd64\n");

@@ -6,10 +6,10 @@ use std::process::Command;
 use super::common::{Exporter, Load, Need, eventually, free_uid, load, need};
 
 /// A pids cgroup of our own below the root, removed with everything in it.
-struct Cgroup(PathBuf);
+pub struct Cgroup(PathBuf);
 
 impl Cgroup {
-    fn new(parent: &Path, name: &str, max: &str) -> Self {
+    pub fn new(parent: &Path, name: &str, max: &str) -> Self {
         let path = parent.join(name);
         std::fs::create_dir(&path).unwrap();
         std::fs::write(path.join("pids.max"), max).unwrap();
@@ -17,7 +17,7 @@ impl Cgroup {
     }
 
     /// A load that enters the cgroup before it becomes a user.
-    fn load(&self, uid: u32, count: u32) -> Load {
+    pub fn load(&self, uid: u32, count: u32) -> Load {
         let mut command = Command::new("sh");
         command.args(["-c", "echo $$ > \"$1/cgroup.procs\"; shift; exec \"$@\"", "sh"]);
         command.arg(&self.0).arg(load::load_command().get_program());
@@ -33,7 +33,7 @@ impl Drop for Cgroup {
 }
 
 /// Where this host has the pids controller, with it enabled for groups below the root.
-fn pids_root() -> PathBuf {
+pub fn pids_root() -> PathBuf {
     let version_1 = PathBuf::from("/sys/fs/cgroup/pids");
     if version_1.exists() {
         return version_1;

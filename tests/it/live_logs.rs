@@ -280,11 +280,14 @@ fn what_the_oom_killer_ended_is_told() {
     let logs = Logs::start("");
     append(
         &logs.log(),
-        "Nov 20 05:08:31 h kernel: [  99.5] Out of memory: Killed process 4242 (java) total-vm:8388608kB, \
+        "Nov 20 05:08:29 h kernel: [  99.5] Out of memory: Killed process 4242 (java) total-vm:8388608kB, \
          anon-rss:4194304kB, file-rss:0kB, shmem-rss:0kB, UID:994 pgtables:9000kB oom_score_adj:0\n",
     );
     logs.after(1);
     let page = logs.exporter.get("/kills").text();
-    assert!(page.contains("kernel: Out of memory: Killed process 4242 (java)"), "{page}");
+    // With its own time, for it may be read later.
+    let read =
+        " read: Nov 20 05:08:29 h kernel: [  99.5] Out of memory: Killed process 4242 (java)";
+    assert!(page.contains(read), "{page}");
     assert!(page.contains("no source brings audit events"), "{page}");
 }

@@ -5,8 +5,10 @@ use super::event::{Event, Id};
 use super::kind::Kind;
 use super::record::{Record, Value};
 
-/// `AUDIT_FILTER_EXCLUDE`: a rule in this list makes the kernel write less.
-const EXCLUDE: u32 = 5;
+/// Lists whose rules make the kernel write less: `AUDIT_FILTER_USER` (what programs write), `AUDIT_FILTER_TASK`
+/// (`never,task`, with which a task is not audited at all) and `AUDIT_FILTER_EXCLUDE`. A `never` among the rules for
+/// system calls (4) cannot be told from another.
+const LESS: [u32; 3] = [0, 1, 5];
 
 /// A process that ended by a signal that dumps core; SIGKILL and SIGTERM do not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,20 +99,21 @@ impl ConfigChange {
             && match &self.change {
                 Change::Setting { name, new, old } => weakens(name, *new, *old),
                 Change::RuleRemoved => true,
-                Change::RuleAdded { list } => *list == Some(EXCLUDE),
+                Change::RuleAdded { list } => list.is_some_and(|list| LESS.contains(&list)),
                 Change::Other(_) => false,
             }
     }
 }
 
 /// The wait time counts too: with 0 the kernel drops records instead of letting their causers wait.
-/// `audit_pid` does not: auditd writes `DAEMON_END` when it goes.
+/// With `audit_pid` 0 nobody listens any more, whoever made it so.
 fn weakens(name: &str, new: i64, old: i64) -> bool {
     // 0 stands for no limit.
     let limit = |limit: i64| if limit == 0 { i64::MAX } else { limit };
     match name {
         "audit_enabled" | "audit_failure" | "audit_backlog_wait_time" => new < old,
         "audit_backlog_limit" | "audit_rate_limit" => limit(new) < limit(old),
+        "audit_pid" => new == 0 && old != 0,
         _ => false,
     }
 }
@@ -248,6 +251,8 @@ mod tests {
             "auid=0 ses=3 op=remove rule key=\"k\" list=4 res=1",
             "op=autoremove_rule path=\"/etc/passwd\" key=\"k\" list=4 res=1",
             "auid=0 ses=3 op=add_rule key=(null) list=5 res=1",
+            "auid=0 ses=3 op=add_rule key=(null) list=1 res=1",
+            "op=set audit_pid=0 old=345 res=1",
         ] {
             assert!(one(weak).weakens(), "{weak}");
         }
@@ -256,8 +261,8 @@ mod tests {
             "op=set audit_enabled=0 old=1 auid=0 ses=3 res=0",
             "op=set audit_enabled=0 old=0 res=1",
             "op=set audit_failure=2 old=1 res=1",
+            "op=set audit_pid=345 old=0 res=1",
             "op=set audit_backlog_limit=0 old=64 res=1",
-            "op=set audit_pid=0 old=345 res=1",
             "op=set lost=0 old=5 res=1",
             "op=add_rule key=\"k\" list=4 res=1",
             "op=remove_rule key=\"k\" list=4 res=0",

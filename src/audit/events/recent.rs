@@ -18,9 +18,14 @@ const MOST: usize = 200;
 /// Targets of one story: `kill -1` names every process of the host.
 const MOST_TARGETS: usize = 50;
 
-/// Lines of the log in so much time: anybody may send a million signals.
-const LOGGED: u32 = 200;
+/// Lines of the log in so much time, of one user but root and of all of them: anybody may send a million signals.
+const LOGGED_OF_USER: u32 = 50;
+const LOGGED_OF_USERS: u32 = 200;
+const LOGGED: u32 = 400;
 const LOG_WINDOW: Duration = Duration::from_secs(10);
+
+/// Times in the log are in UTC.
+const PUBLIC: Teller = Teller { reader: Reader::Public, offset: 0 };
 
 /// What happened to auditing itself, or to a process by its own fault.
 #[derive(Debug, Clone)]
@@ -40,10 +45,8 @@ pub enum Incident {
 pub struct LogLine {
     /// When it was read, in milliseconds since 1970.
     pub millis: u64,
-    /// Who wrote it.
-    pub program: String,
-    /// What it says.
-    pub message: String,
+    /// The line, with the time that it says itself where it has one.
+    pub text: String,
 }
 
 /// Signatures of lines that say what ended a process.
@@ -68,8 +71,45 @@ pub struct Recent {
     pub forks: VecDeque<FailedFork>,
     /// The rest.
     pub incidents: VecDeque<Incident>,
-    /// When the present window of the log began, lines in it, and stories left out.
-    window: Option<(Instant, u32, u64)>,
+    log: Log,
+}
+
+/// What was logged in the present window.
+#[derive(Debug, Clone, Default)]
+struct Log {
+    began: Option<Instant>,
+    /// By real user; root's are 0's.
+    lines: HashMap<Option<u32>, u32>,
+    left_out: u64,
+}
+
+impl Log {
+    /// Whether one more line of this user may be written; notes it.
+    fn allows(&mut self, uid: Option<u32>, now: Instant) -> bool {
+        self.expire(now);
+        self.began.get_or_insert(now);
+        let root = self.lines.get(&Some(0)).copied().unwrap_or(0);
+        let all: u32 = self.lines.values().sum();
+        let own = self.lines.entry(uid).or_default();
+        let full = uid != Some(0) && (*own >= LOGGED_OF_USER || all - root >= LOGGED_OF_USERS);
+        if full || all >= LOGGED {
+            self.left_out += 1;
+            return false;
+        }
+        *own += 1;
+        true
+    }
+
+    /// Says at the end of the window what was left out.
+    fn expire(&mut self, now: Instant) {
+        if self.began.is_none_or(|began| now.saturating_duration_since(began) < LOG_WINDOW) {
+            return;
+        }
+        if self.left_out > 0 {
+            tracing::warn!(target: "telltale::kill", left_out = self.left_out, "stories not logged");
+        }
+        *self = Self::default();
+    }
 }
 
 impl Recent {
@@ -77,11 +117,12 @@ impl Recent {
     pub fn add(&mut self, facts: Facts) {
         if let Some(mut kill) = facts.kill {
             kill.keep_targets(MOST_TARGETS);
-            self.log(&kill, Instant::now());
-            push(&mut self.kills, kill);
+            self.log_kill(&kill);
+            push(&mut self.kills, kill, |kill| kill.sender.uid);
         }
         if let Some(fork) = facts.fork {
-            push(&mut self.forks, fork);
+            self.log_actor("telltale::fork", &fork.actor, |teller| teller.fork(&fork));
+            push(&mut self.forks, fork, |fork| fork.actor.uid);
         }
         let weakened = facts.changes.into_iter().filter(ConfigChange::weakens);
         let mut incidents: Vec<_> = weakened.map(Incident::Weakened).collect();
@@ -92,34 +133,49 @@ impl Recent {
         incidents.extend(daemon.map(Incident::Daemon));
         incidents.extend(facts.crash.map(Incident::Crash));
         for incident in incidents {
-            push(&mut self.incidents, incident);
+            if let Some(actor) = incident.actor() {
+                self.log_actor("telltale::audit", actor, |teller| incident.told(teller));
+            }
+            self.push_incident(incident);
         }
     }
 
     /// Takes a line of the log that says what ended a process.
-    pub fn add_line(&mut self, millis: u64, program: &[u8], message: &[u8]) {
-        let text = |bytes: &[u8]| {
-            String::from_utf8_lossy(&bytes[..bytes.len().min(MOST_BYTES)]).into_owned()
-        };
-        let line = LogLine { millis, program: text(program), message: text(message) };
-        push(&mut self.incidents, Incident::Line(line));
+    pub fn add_line(&mut self, millis: u64, text: &[u8]) {
+        let text = String::from_utf8_lossy(&text[..text.len().min(MOST_BYTES)]).into_owned();
+        let line = LogLine { millis, text };
+        self.push_incident(Incident::Line(line));
     }
 
-    /// One structured line for each story: target `telltale::kill`.
-    fn log(&mut self, kill: &Kill, now: Instant) {
-        let (began, lines, left_out) = self.window.get_or_insert((now, 0, 0));
-        if now.saturating_duration_since(*began) >= LOG_WINDOW {
-            if *left_out > 0 {
-                tracing::warn!(target: "telltale::kill", left_out = *left_out, "stories not logged");
-            }
-            (*began, *lines, *left_out) = (now, 0, 0);
-        }
-        if *lines >= LOGGED {
-            *left_out += 1;
+    /// Says what was not logged, where that is due.
+    pub fn expire(&mut self) {
+        self.log.expire(Instant::now());
+    }
+
+    fn push_incident(&mut self, incident: Incident) {
+        push(&mut self.incidents, incident, |one| one.actor().and_then(|actor| actor.uid));
+    }
+
+    /// One structured line for another story.
+    fn log_actor(&mut self, target: &str, actor: &Actor, told: impl FnOnce(Teller) -> String) {
+        if !self.log.allows(actor.uid, Instant::now()) {
             return;
         }
-        *lines += 1;
-        let teller = Teller { reader: Reader::Public, offset: 0 };
+        let story = told(PUBLIC);
+        let (comm, pid, uid, auid) = (actor.comm.as_deref(), actor.pid, actor.uid, actor.auid);
+        // The target of a line is fixed where it is written.
+        if target == "telltale::fork" {
+            tracing::info!(target: "telltale::fork", comm, pid, uid, auid, "{story}");
+        } else {
+            tracing::info!(target: "telltale::audit", comm, pid, uid, auid, "{story}");
+        }
+    }
+
+    /// One structured line for each signal: target `telltale::kill`.
+    fn log_kill(&mut self, kill: &Kill) {
+        if !self.log.allows(kill.sender.uid, Instant::now()) {
+            return;
+        }
         let sender = &kill.sender;
         let targets: Vec<_> =
             kill.targets.iter().map(|target| target.comm.as_deref().unwrap_or("unknown")).collect();
@@ -137,7 +193,7 @@ impl Recent {
             target_pid = kill.targets.first().and_then(|target| target.pid),
             key = kill.keys.first(),
             "{}",
-            teller.kill(kill)
+            PUBLIC.kill(kill)
         );
     }
 
@@ -214,23 +270,30 @@ impl Incident {
             Self::Daemon(daemon) => teller.daemon(daemon),
             Self::Crash(crash) => teller.crash(crash),
             Self::Line(line) => {
-                let time = clock(line.millis, teller.offset);
-                format!("{time} {}: {}", escaped(&line.program), escaped(&line.message))
+                format!("{} read: {}", clock(line.millis, teller.offset), escaped(&line.text))
             }
         }
     }
 }
 
-fn push<T>(stories: &mut VecDeque<T>, story: T) {
-    if stories.len() >= MOST {
-        stories.pop_front();
-    }
+/// Where there is no room, the oldest of the user who has most makes it: nobody pushes others' stories out.
+fn push<T>(stories: &mut VecDeque<T>, story: T, user: impl Fn(&T) -> Option<u32>) {
     stories.push_back(story);
+    if stories.len() <= MOST {
+        return;
+    }
+    let mut by_user = HashMap::<_, usize>::new();
+    for story in &*stories {
+        *by_user.entry(user(story)).or_default() += 1;
+    }
+    let most = by_user.values().max().copied().unwrap_or(0);
+    let oldest = stories.iter().position(|story| by_user[&user(story)] == most);
+    stories.remove(oldest.unwrap_or(0));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::events;
+    use super::super::testing::{event, events};
     use super::*;
 
     #[test]
@@ -245,5 +308,25 @@ mod tests {
         let named = recent.named(&HashMap::from([(0, "root".to_owned())]));
         let last = named.kills.iter().rev().find(|kill| kill.sender.uid == Some(0)).unwrap();
         assert_eq!(last.sender.names.user.as_deref(), Some("root"));
+    }
+
+    #[test]
+    fn many_of_one_user_push_no_other_out() {
+        let mut recent = Recent::default();
+        let mut kill = |uid: u32, comm: &str| {
+            let text = format!(
+                "type=SYSCALL msg=audit(1.2:3): arch=c000003e syscall=62 success=yes exit=0 a0=1 a1=18 \
+                 pid=1 uid={uid} euid={uid} comm=\"{comm}\""
+            );
+            recent.add(Facts::of(&event(&text)));
+        };
+        (0..300).for_each(|_| kill(1500, "noise"));
+        kill(0, "killer.sh");
+        (0..300).for_each(|_| kill(1500, "noise"));
+        assert_eq!(recent.kills.len(), MOST);
+        assert!(recent.kills.iter().any(|kill| kill.sender.comm.as_deref() == Some("killer.sh")));
+        let noise = recent.log.lines[&Some(1500)];
+        assert_eq!((noise, recent.log.lines[&Some(0)]), (LOGGED_OF_USER, 1));
+        assert_eq!(recent.log.left_out, 600 - u64::from(LOGGED_OF_USER));
     }
 }

@@ -134,6 +134,8 @@ pub struct Kill {
     pub targets: Vec<Target>,
     /// Targets that are not listed.
     pub targets_left_out: u64,
+    /// Those of them that were most likely spared.
+    pub unproven_left_out: u64,
 }
 
 impl Kill {
@@ -195,6 +197,7 @@ impl Kill {
             sender,
             targets,
             targets_left_out,
+            unproven_left_out: 0,
         })
     }
 
@@ -212,7 +215,10 @@ impl Kill {
     pub fn keep_targets(&mut self, most: usize) {
         if self.targets.len() > most {
             self.targets.sort_by_key(|target| target.outcome != Outcome::Delivered);
-            self.targets_left_out += self.targets.split_off(most).len() as u64;
+            let left_out = self.targets.split_off(most);
+            let unproven = left_out.iter().filter(|one| one.outcome == Outcome::Unproven);
+            self.unproven_left_out += unproven.count() as u64;
+            self.targets_left_out += left_out.len() as u64;
         }
     }
 }

@@ -245,7 +245,7 @@ fn aim(kill: &Kill) -> String {
     let unproven = spared
         .iter()
         .filter(|target| target.outcome == Outcome::Unproven && kill.success.is_some());
-    let unproven = match unproven.count() {
+    let unproven = match unproven.count() as u64 + kill.unproven_left_out {
         0 => String::new(),
         count => format!(" ({count} of other users, most likely spared)"),
     };

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::anomalies::{Change, ConfigChange};
 use super::facts::Facts;
 use super::forks::FailedFork;
-use super::signals::{Kill, Outcome, name};
+use super::signals::{Kill, Scope, name};
 use crate::metrics::{Desc, Metrics, OTHER, label_text};
 
 /// Types of events: libaudit knows about 200.
@@ -19,6 +19,10 @@ const MAX_TYPES: usize = 200;
 const MAX_KEYS: usize = 50;
 /// Sender, target, signal and outcome.
 const MAX_SIGNALS: usize = 200;
+/// Of those, what one user other than root may take, and all of them together: nobody must be able to hide the
+/// next kill by sending many signals under many names.
+const MAX_SIGNALS_OF_USER: u64 = 40;
+const MAX_SIGNALS_OF_USERS: u64 = 150;
 /// User and command of failed forks.
 const MAX_FORKS: usize = 200;
 /// Command and signal of crashes.
@@ -61,6 +65,8 @@ pub struct Totals {
     keyed: BTreeMap<String, u64>,
     /// By signal, sender, target, success.
     signals: BTreeMap<(String, String, String, String), u64>,
+    /// How many of these each user but root was the first to need.
+    taken: BTreeMap<User, u64>,
     /// By real user, command, and whether the process limit may be the reason.
     forks: BTreeMap<(User, String, bool), u64>,
     /// By command and signal.
@@ -131,19 +137,34 @@ impl Totals {
         }
     }
 
-    /// The signal and its outcome stay where names are summed up: alerts ask for them. Whom `kill -1` names
-    /// and most likely spared, every process of the host, has no series of its own.
+    /// The signal and its outcome stay where names are summed up: alerts ask for them. Whom `kill -1` names,
+    /// every process of the host, has no series of its own.
     fn add_kill(&mut self, kill: &Kill) {
         let sender = command(kill.sender.comm.as_deref());
         for (target, outcome) in kill.counts() {
             let signal = name(kill.signal).into_owned();
-            let spared = outcome == Outcome::Unproven && kill.targets.len() > 1;
-            let target = if spared { OTHER.to_owned() } else { command(target) };
+            let target =
+                if kill.scope == Scope::Everyone { OTHER.to_owned() } else { command(target) };
             let key = (signal, sender.clone(), target, outcome.label().to_owned());
-            add(&mut self.signals, MAX_SIGNALS, key, |(signal, _, _, success)| {
+            let most = if self.may_take(User::of(kill.sender.uid), &key) { MAX_SIGNALS } else { 0 };
+            add(&mut self.signals, most, key, |(signal, _, _, success)| {
                 (signal, OTHER.to_owned(), OTHER.to_owned(), success)
             });
         }
+    }
+
+    /// Whether a combination may have a series because of this sender; notes it.
+    fn may_take(&mut self, sender: User, key: &(String, String, String, String)) -> bool {
+        if sender == User::Uid(0) || self.signals.contains_key(key) {
+            return true;
+        }
+        let all: u64 = self.taken.values().sum();
+        let taken = self.taken.get(&sender).copied().unwrap_or(0);
+        if taken >= MAX_SIGNALS_OF_USER || all >= MAX_SIGNALS_OF_USERS {
+            return false;
+        }
+        self.taken.insert(sender, taken + 1);
+        true
     }
 
     fn add_fork(&mut self, fork: &FailedFork) {
@@ -212,6 +233,7 @@ fn weakened(change: &ConfigChange) -> &'static str {
             "audit_backlog_limit" => "backlog_limit",
             "audit_rate_limit" => "rate_limit",
             "audit_backlog_wait_time" => "backlog_wait_time",
+            "audit_pid" => "daemon_unregistered",
             _ => OTHER,
         },
         Change::Other(_) => OTHER,
@@ -254,6 +276,30 @@ mod tests {
         let nproc = exported(&totals(include_bytes!("../../../tests/fixtures/audit/nproc.log")));
         let user = "telltale_audit_failed_forks_total{user=\"happytuk\",uid=\"1500\",command=\"np\",process_limit=\"possible\"}";
         assert!(nproc.contains(user), "{nproc}");
+    }
+
+    #[test]
+    fn one_user_cannot_hide_the_next_kill() {
+        let mut totals = Totals::default();
+        let mut kill = |uid: u32, comm: &str| {
+            let text = format!(
+                "type=SYSCALL msg=audit(1.2:3): arch=c000003e syscall=62 success=yes exit=0 a0=1 a1=9 \
+                 pid=1 uid={uid} euid={uid} comm=\"{comm}\""
+            );
+            totals.add(&Facts::of(&event(&text)));
+        };
+        for nth in 0..300 {
+            kill(1500, &format!("c{nth}"));
+        }
+        for uid in 2000..2020 {
+            (0..60).for_each(|nth| kill(uid, &format!("u{uid}-{nth}")));
+        }
+        kill(0, "killer.sh");
+        let text = exported(&totals);
+        assert!(text.contains("signal=\"SIGKILL\",sender=\"killer.sh\""), "{text}");
+        assert_eq!(totals.taken[&User::Uid(1500)], MAX_SIGNALS_OF_USER);
+        let all: u64 = totals.signals.values().sum();
+        assert_eq!(all, 300 + 20 * 60 + 1, "nothing is lost");
     }
 
     #[test]

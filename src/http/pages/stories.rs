@@ -38,10 +38,13 @@ pub fn page(exporter: &Exporter) -> Page {
 
 /// What is to be known of what is shown.
 fn note(logs: Option<&View>) -> String {
-    match logs {
-        Some(logs) if logs.has_audit() => WITHHELD_BECAUSE.to_owned(),
-        Some(logs) => format!("no source brings audit events ({})", logs.choice),
-        None => "the collector logs, which follows audit events, is off".to_owned(),
+    let Some(logs) = logs else {
+        return "the collector logs, which follows audit events, is off".to_owned();
+    };
+    match logs.audit_source() {
+        Some(wrong) if wrong.is_empty() => WITHHELD_BECAUSE.to_owned(),
+        Some(wrong) => format!("audit events cannot be read now: {}", wrong.join("; ")),
+        None => format!("no source brings audit events ({})", logs.choice),
     }
 }
 

@@ -8,6 +8,7 @@ use super::super::content::{self, Content, FileId, Place, nanos};
 use super::super::effects::{Effects, Lost, Rotation};
 use super::super::lines::{Lines, MAX_LINE};
 use super::super::rotated::{self, Sibling};
+use super::opened::{created, holds, look_into, replaced};
 use super::{EVIDENCE, Follower, Generation, Kept, MAX_DONE, Role, TICK_NANOS};
 
 /// The open file under the name, and which it is.
@@ -50,7 +51,7 @@ impl Follower {
             let generation = self.generations.remove(nth);
             self.generations.push(generation);
         } else {
-            self.add_unread(&siblings, there.as_ref(), truncated, now, effects);
+            self.add_unread(&siblings, there.as_ref(), truncated, now, effects)?;
             if let Some(there) = there {
                 self.missing = None;
                 self.add_live(there, now)?;
@@ -100,7 +101,7 @@ impl Follower {
             return Ok(false);
         }
         let older = &siblings[renamed.map_or(0, |at| at + 1)..];
-        self.add_unread(older, there.as_ref(), Some(place.id), now, effects);
+        self.add_unread(older, there.as_ref(), Some(place.id), now, effects)?;
         Ok(self.generations.len() > before)
     }
 
@@ -203,8 +204,7 @@ impl Follower {
         let by_bytes =
             siblings.iter().filter(|sibling| place.offset > 0 && self.may_be_copy(sibling, &place));
         for sibling in by_id.chain(by_bytes).filter(|sibling| !others.contains(&sibling.id)) {
-            // One that cannot be read is not the one.
-            let Ok(Some(content)) = open_at(sibling, &place) else { continue };
+            let Some(content) = look_into(sibling, &place)? else { continue };
             let generation = &mut self.generations[nth];
             let renamed = sibling.id == place.id && !sibling.compressed;
             if generation.kept.role != Role::Copy {
@@ -274,7 +274,7 @@ impl Follower {
         truncated: Option<FileId>,
         now: Instant,
         effects: &mut Effects,
-    ) {
+    ) -> io::Result<()> {
         let read_at = self.read_at - TICK_NANOS;
         let there_id = there.map(|(_, id)| *id);
         let anchor = self.generations.iter().rev().find(|one| one.kept.place.offset > 0);
@@ -319,10 +319,10 @@ impl Follower {
                     || (place.offset >= EVIDENCE && holds(sibling, place))
             });
             let start = Place::start(sibling.id);
-            let Ok(Some(content)) = open_at(sibling, &start) else { continue };
             if known || there_id == Some(sibling.id) {
                 continue;
             }
+            let Some(content) = look_into(sibling, &start)? else { continue };
             let role = if copy || sibling.compressed { Role::Copy } else { Role::Lingering };
             let mut kept = Kept::new(start, role);
             kept.carries = copy;
@@ -344,6 +344,7 @@ impl Follower {
             }
             self.generations.insert(at, Generation { kept, content: Some(content), grew: now });
         }
+        Ok(())
     }
 
     /// Adds the file under the name, which is new.
@@ -397,24 +398,4 @@ impl Follower {
             });
         }
     }
-}
-
-/// When a file was created, or at least last written.
-fn created(sibling: &Sibling) -> i64 {
-    if sibling.id.born > 0 { sibling.id.born } else { sibling.modified }
-}
-
-/// Whether the file of this place was replaced by another one, as editors do.
-fn replaced(place: &Place, siblings: &[Sibling]) -> bool {
-    place.offset >= EVIDENCE && siblings.iter().all(|sibling| sibling.id != place.id)
-}
-
-/// Whether a rotated file is this place's; one that cannot be read is not.
-fn holds(sibling: &Sibling, place: &Place) -> bool {
-    open_at(sibling, place).is_ok_and(|content| content.is_some())
-}
-
-fn open_at(sibling: &Sibling, place: &Place) -> io::Result<Option<Content>> {
-    let (file, _) = content::open(&sibling.path)?;
-    Content::at(file, sibling.compressed, place)
 }

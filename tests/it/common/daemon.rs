@@ -63,13 +63,32 @@ impl Prometheus {
              static_configs:\n      - targets: ['127.0.0.1:{target}']\n"
         );
         std::fs::write(&config, text).unwrap();
+        Self::start(data)
+    }
+
+    /// With the `prometheus.yml` in this directory, which is removed in the end.
+    pub fn start(data: TempDir) -> Self {
         let port = free_port();
         let mut command = Command::new("prometheus");
         command
-            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--config.file={}", data.path().join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", data.path().join("tsdb").display()))
+            .arg("--rules.alert.resend-delay=1s")
             .arg(format!("--web.listen-address=127.0.0.1:{port}"));
         Self { _daemon: Daemon::start(&mut command), port, _data: data }
+    }
+
+    /// How many series an instant query gives, or what is wrong with it.
+    #[allow(dead_code, reason = "the dashboards' test uses it")]
+    pub fn ask(&self, expression: &str) -> Result<usize, String> {
+        let query: String = form_urlencoded::byte_serialize(expression.as_bytes()).collect();
+        let answer = get(self.port, &format!("/api/v1/query?query={query}")).unwrap();
+        let body = &answer[answer.find('{').unwrap()..=answer.rfind('}').unwrap()];
+        let answer: Value = serde_json::from_str(body).unwrap();
+        match answer.pointer("/data/result").and_then(Value::as_array) {
+            Some(result) => Ok(result.len()),
+            None => Err(answer["error"].to_string()),
+        }
     }
 
     /// The first series of an instant query's result, if it has one.

@@ -1,0 +1,107 @@
+//! The process that listens to the kernel's audit multicast group, so that nobody else sleeps for it.
+//!
+//! Joining the group and leaving it are audited themselves: while the queue is full the kernel puts whoever does
+//! either to sleep, uninterruptibly. So, like the [helper](super::helper), this is the exporter executed once
+//! more, at start. It alone needs `CAP_AUDIT_READ`, it holds nothing but the audit socket and its end of a pair,
+//! and it ends when the other end closes.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::netlink;
+use crate::sys::audit::{AuditSocket, close_inherited};
+
+/// First argument of the re-executed binary.
+pub const WORD: &str = "audit-listener";
+
+/// Records are at most 8 KiB (`AUDIT_MESSAGE_TEXT_MAX`), with a header.
+pub const DATAGRAM: usize = 16 * 1024;
+
+/// What the kernel keeps for us while we are not scheduled: its default holds some sixty events.
+const QUEUE_BYTES: usize = 8 << 20;
+
+/// It says this often that it lives.
+pub const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// The first byte of what it sends: it has joined; it cannot, and why; a record as a line; it lives.
+pub const JOINED: u8 = b'J';
+/// See [`JOINED`].
+pub const REFUSED: u8 = b'E';
+/// See [`JOINED`].
+pub const RECORD: u8 = b'R';
+/// See [`JOINED`].
+pub const ALIVE: u8 = b'H';
+
+/// Starts it and returns it with our end of the pair.
+///
+/// # Errors
+/// When no process can be made.
+pub fn spawn() -> io::Result<(Child, UnixDatagram)> {
+    let (ours, theirs) = UnixDatagram::pair()?;
+    let child = Command::new("/proc/self/exe")
+        .arg0("telltale_exporter")
+        .arg(WORD)
+        .env_clear()
+        // A hangup of the terminal's group is none of its business.
+        .process_group(0)
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok((child, ours))
+}
+
+/// Its whole life; standard input is its end of the pair.
+///
+/// # Errors
+/// When standard input is something else, as when a person starts it.
+pub fn run() -> Result<(), &'static str> {
+    const NOT_BY_HAND: &str = "audit-listener is started by telltale_exporter itself, not by hand";
+    let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(|_| NOT_BY_HAND)?;
+    rustix::net::sockopt::socket_type(&stdin).map_err(|_| NOT_BY_HAND)?;
+    drop(stdin);
+    close_inherited(3);
+    let pair = io::stdin().as_fd().try_clone_to_owned().map_err(|_| NOT_BY_HAND)?;
+    let pair = UnixDatagram::from(pair);
+    let _ = rustix::thread::set_name(c"telltale-listen");
+    // An error means that the exporter is gone.
+    let _ = listen(&pair);
+    Ok(())
+}
+
+fn listen(pair: &UnixDatagram) -> io::Result<()> {
+    let joined =
+        AuditSocket::open(HEARTBEAT).and_then(|socket| socket.join(QUEUE_BYTES).map(|()| socket));
+    let socket = match joined {
+        Ok(socket) => socket,
+        Err(errno) => {
+            let why = format!("the kernel's audit multicast: {}", io::Error::from(errno));
+            return pair.send(&[&[REFUSED], why.as_bytes()].concat()).map(drop);
+        }
+    };
+    pair.send(&[JOINED])?;
+    let mut buffer = vec![0; DATAGRAM];
+    let mut alive = Instant::now();
+    loop {
+        let length = match socket.receive(&mut buffer) {
+            Ok(length) => length,
+            // Where the queue was full, the gap in the numbers tells how much is gone.
+            Err(Errno::AGAIN | Errno::NOBUFS | Errno::INTR) => 0,
+            Err(errno) => return Err(errno.into()),
+        };
+        if length == 0 || alive.elapsed() >= HEARTBEAT {
+            pair.send(&[ALIVE])?;
+            alive = Instant::now();
+        }
+        if let Some((kind, text)) = netlink::record(&buffer[..length]) {
+            let line = [&[RECORD], format!("type={kind} msg=").as_bytes(), text].concat();
+            pair.send(&line)?;
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Rotated files as they are opened: each is the one that was listed, or nothing.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use super::super::content::{self, Content, Place};
+use super::super::rotated::Sibling;
+use super::EVIDENCE;
+
+/// When a file was created, or at least last written.
+pub(super) fn created(sibling: &Sibling) -> i64 {
+    if sibling.id.born > 0 { sibling.id.born } else { sibling.modified }
+}
+
+/// Whether the file of this place was replaced by another one, as editors do.
+pub(super) fn replaced(place: &Place, siblings: &[Sibling]) -> bool {
+    place.offset >= EVIDENCE && siblings.iter().all(|sibling| sibling.id != place.id)
+}
+
+/// Whether a rotated file is this place's; one that cannot be read is not.
+pub(super) fn holds(sibling: &Sibling, place: &Place) -> bool {
+    open_at(sibling, place).is_ok_and(|content| content.is_some())
+}
+
+/// What a sibling has at this place; one that cannot be read is not the one. One that is gone since it was listed
+/// was compressed or deleted meanwhile, and everything has to be looked at again.
+pub(super) fn look_into(sibling: &Sibling, place: &Place) -> io::Result<Option<Content>> {
+    match open_at(sibling, place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let why = "its rotated files change all the time";
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, why))
+        }
+        content => Ok(content.unwrap_or_default()),
+    }
+}
+
+fn open_at(sibling: &Sibling, place: &Place) -> io::Result<Option<Content>> {
+    Content::at(open_sibling(sibling)?, sibling.compressed, place)
+}
+
+/// Opens the file that was listed. A rotation renames all of them, so by now another may have its name.
+fn open_sibling(sibling: &Sibling) -> io::Result<File> {
+    let open = |path: &Path| content::open(path).ok().filter(|(_, id)| *id == sibling.id);
+    let directory = sibling.path.parent().unwrap_or(Path::new("."));
+    // Renamed once more while it is looked for, it may be missed.
+    for _ in 0..5 {
+        if let Some((file, _)) = open(&sibling.path) {
+            return Ok(file);
+        }
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.metadata().is_ok_and(|meta| content::id(&meta) == sibling.id)
+                && let Some((file, _)) = open(&entry.path())
+            {
+                return Ok(file);
+            }
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::rotated;
+    use super::*;
+
+    /// logrotate renames every file of a log, one after the other, while we look.
+    #[test]
+    fn a_file_is_the_one_that_was_listed_under_whatever_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::write(path("log.1"), "newer\n").unwrap();
+        std::fs::write(path("log.2"), "older\n").unwrap();
+        let listed = rotated::siblings(&path("log")).unwrap();
+        std::fs::rename(path("log.2"), path("log.3")).unwrap();
+        std::fs::rename(path("log.1"), path("log.2")).unwrap();
+        std::fs::write(path("log.1"), "newest\n").unwrap();
+        let text = |sibling| std::io::read_to_string(open_sibling(sibling).unwrap()).unwrap();
+        assert_eq!((text(&listed[0]), text(&listed[1])), ("newer\n".into(), "older\n".into()));
+        std::fs::remove_file(path("log.3")).unwrap();
+        let busy = look_into(&listed[1], &Place::start(listed[1].id)).map(|_| ()).unwrap_err();
+        assert_eq!(busy.kind(), io::ErrorKind::ResourceBusy);
+    }
+}
