@@ -3,7 +3,11 @@
 //! The [`helper`], a process of its own, asks the kernel ([`netlink`], [`status`], [`rules`]) at a
 //! [`pace`] that an overflow cannot stop, and tells over the [`link`]. Here a thread listens to it, and
 //! the collector shows what came last, with its age.
+//!
+//! What happened is in audit [`events`]: the sources of the collector `logs` bring their records, from the audit
+//! daemon's log or, by the [`listener`], from the kernel's [`multicast`] group.
 
+pub mod child;
 pub mod events;
 pub mod helper;
 pub mod link;

@@ -2,14 +2,15 @@
 //!
 //! # The map of the house
 //! * [`args`] is what the command line says, [`config`] what the YAML file says.
-//! * [`command`] is what can be asked without serving: `check`, `signatures`, `scan`.
+//! * [`command`] is what can be asked without serving: `check`, `signatures`, `scan`, `kills`.
 //! * [`exporter`] builds the collectors from both and gathers one scrape.
 //! * [`collector`] gives each collector a thread, a clock and a bound; [`metrics`] is the text they
 //!   produce.
 //! * [`users`] is the room of the process limits: whom the kernel charges, against which ceiling. Its
 //!   door is the collector `users`; `cgroups` and `host` live there too. [`process`] is the exporter's
 //!   own use.
-//! * [`audit`] is the room of the audit subsystem: a helper process asks, a collector shows.
+//! * [`audit`] is the room of the audit subsystem: a helper process asks, a collector shows;
+//!   [`audit::events`] is what happened, read from records that the sources of `logs` bring.
 //! * [`logs`] is the room of the log lines: followed, matched, counted.
 //! * [`state`] keeps over a restart what must not be forgotten: log positions and counters.
 //! * [`http`] answers: metrics, pages, health. [`reload`] is what SIGHUP does: parts of the configuration

@@ -6,10 +6,9 @@
 //! the exporter is gone at once and its port is free.
 
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,8 +18,8 @@ use rustix::io::Errno;
 use super::link::Frame;
 use super::netlink::{self, Message, messages};
 use super::pace::{ASKERS, Pace, Rhythm, Turn};
-use super::{rules, status};
-use crate::sys::audit::{AuditSocket, close_inherited};
+use super::{child, rules, status};
+use crate::sys::audit::AuditSocket;
 
 /// First argument of the re-executed binary.
 pub const WORD: &str = "audit-helper";
@@ -55,17 +54,7 @@ const MAX_KEYS: usize = 1000;
 /// When no process can be made.
 pub fn spawn() -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
-    let child = Command::new("/proc/self/exe")
-        .arg0("telltale_exporter")
-        .arg(WORD)
-        // What concerns the exporter is none of its business: LISTEN_*, NOTIFY_SOCKET and the rest.
-        .env_clear()
-        // A terminal that closes sends SIGHUP to its group: it means a reload to the exporter alone.
-        .process_group(0)
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
+    let child = child::spawn(WORD, OwnedFd::from(theirs))?;
     Ok((child, ours))
 }
 
@@ -74,14 +63,8 @@ pub fn spawn() -> io::Result<(Child, UnixStream)> {
 /// # Errors
 /// When standard input is something else, as when a person starts it.
 pub fn run() -> Result<(), &'static str> {
-    const NOT_BY_HAND: &str = "audit-helper is started by telltale_exporter itself, not by hand";
-    let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(|_| NOT_BY_HAND)?;
-    rustix::net::sockopt::socket_type(&stdin).map_err(|_| NOT_BY_HAND)?;
-    // 0 to 2 are ours; the copy of 0 is closed here with whatever else was passed on to us.
-    drop(stdin);
-    close_inherited(3);
-    let pair = io::stdin().as_fd().try_clone_to_owned().map_err(|_| NOT_BY_HAND)?;
-    let pair = UnixStream::from(pair);
+    let not_by_hand = "audit-helper is started by telltale_exporter itself, not by hand";
+    let pair = UnixStream::from(child::enter().ok_or(not_by_hand)?);
     // Errors mean that the exporter is gone or that we cannot go on: both end us, which it sees.
     let _ = rustix::thread::set_name(c"telltale-audit");
     let _ = Helper::start(pair).map(Helper::schedule);

@@ -6,16 +6,15 @@
 //! and it ends when the other end closes.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::netlink;
-use crate::sys::audit::{AuditSocket, close_inherited};
+use super::{child, netlink};
+use crate::sys::audit::AuditSocket;
 
 /// First argument of the re-executed binary.
 pub const WORD: &str = "audit-listener";
@@ -44,16 +43,7 @@ pub const ALIVE: u8 = b'H';
 /// When no process can be made.
 pub fn spawn() -> io::Result<(Child, UnixDatagram)> {
     let (ours, theirs) = UnixDatagram::pair()?;
-    let child = Command::new("/proc/self/exe")
-        .arg0("telltale_exporter")
-        .arg(WORD)
-        .env_clear()
-        // A hangup of the terminal's group is none of its business.
-        .process_group(0)
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
+    let child = child::spawn(WORD, OwnedFd::from(theirs))?;
     Ok((child, ours))
 }
 
@@ -62,13 +52,8 @@ pub fn spawn() -> io::Result<(Child, UnixDatagram)> {
 /// # Errors
 /// When standard input is something else, as when a person starts it.
 pub fn run() -> Result<(), &'static str> {
-    const NOT_BY_HAND: &str = "audit-listener is started by telltale_exporter itself, not by hand";
-    let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(|_| NOT_BY_HAND)?;
-    rustix::net::sockopt::socket_type(&stdin).map_err(|_| NOT_BY_HAND)?;
-    drop(stdin);
-    close_inherited(3);
-    let pair = io::stdin().as_fd().try_clone_to_owned().map_err(|_| NOT_BY_HAND)?;
-    let pair = UnixDatagram::from(pair);
+    let not_by_hand = "audit-listener is started by telltale_exporter itself, not by hand";
+    let pair = UnixDatagram::from(child::enter().ok_or(not_by_hand)?);
     let _ = rustix::thread::set_name(c"telltale-listen");
     // An error means that the exporter is gone.
     let _ = listen(&pair);

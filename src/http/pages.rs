@@ -355,7 +355,7 @@ body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding
 h1{font-size:1.4rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}p{margin:.2rem 0}
 .wide{overflow-x:auto}table{border-collapse:collapse}
 th,td{text-align:left;padding:.25rem .9rem .25rem 0;border-bottom:1px solid var(--line)}
-td{vertical-align:top;white-space:pre-line}th{font-weight:600;vertical-align:bottom}
+td{vertical-align:top;white-space:pre-line}td:first-child{white-space:nowrap}th{font-weight:600;vertical-align:bottom}
 .number{text-align:right;font-variant-numeric:tabular-nums}
 .act td{color:var(--act);font-weight:600}.watch td{color:var(--watch)}.off td{opacity:.6}
 .note{color:var(--watch);border-left:3px solid;padding-left:.7rem;margin:1rem 0}

@@ -32,6 +32,16 @@ pub fn parse(line: &[u8]) -> Line<'_> {
     if let Some(line) = priority.and_then(|_| rfc5424(priority, rest)) {
         return line;
     }
+    if let Some(message) = of_dmesg(rest) {
+        return Line {
+            priority,
+            host: b"-",
+            program: Some(b"kernel"),
+            pid: None,
+            message,
+            times: 1,
+        };
+    }
     let Some((host, rest)) = after_time(rest).and_then(|rest| word(rest.trim_ascii_start())) else {
         return Line { priority, host: b"", program: None, pid: None, message: rest, times: 1 };
     };
@@ -84,6 +94,17 @@ fn after_data(mut rest: &[u8]) -> Option<&[u8]> {
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b" ") }
 }
 
+/// What follows the time of `dmesg --time-format iso`, which alone has a comma before the fraction:
+/// `2026-11-20T05:13:11,123456+00:00 text`.
+fn of_dmesg(line: &[u8]) -> Option<&[u8]> {
+    let fraction = line.get(19..).filter(|rest| rest.first() == Some(&b','))?;
+    let digits = fraction[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_time = matches(&line[..19], b"0000-00-00T00:00:00");
+    let offset = fraction.get(1 + digits..7 + digits)?;
+    let is_offset = matches(offset, b"+00:00") || matches(offset, b"-00:00");
+    if is_time && is_offset { fraction[7 + digits..].strip_prefix(b" ") } else { None }
+}
+
 /// `<34>` at the start.
 pub(super) fn priority(line: &[u8]) -> (Option<u8>, &[u8]) {
     let parsed = line.strip_prefix(b"<").and_then(|rest| {
@@ -116,8 +137,15 @@ fn iso_length(line: &[u8]) -> Option<usize> {
     let at = after_fraction(line, 19);
     match line.get(at)? {
         b'Z' => Some(at + 1),
-        b'+' | b'-' if matches(line.get(at + 1..at + 6)?, b"00:00") => Some(at + 6),
-        b'+' | b'-' => matches(&line[at + 1..at + 5], b"0000").then_some(at + 5),
+        b'+' | b'-' => {
+            let is = |pattern: &[u8]| {
+                let offset = line.get(at + 1..at + 1 + pattern.len());
+                offset
+                    .is_some_and(|offset| matches(offset, pattern))
+                    .then_some(at + 1 + pattern.len())
+            };
+            is(b"00:00").or_else(|| is(b"0000"))
+        }
         _ => None,
     }
 }
@@ -294,7 +322,12 @@ mod tests {
             parts(&format!("<86>1 {rest}")) == (Some("sshd"), Some(458), "web04", "text")
         };
         for data in ["-", "[a b=\"c\"]", "[a b=\"\\]\\\\\"][c]"] {
-            for time in ["2026-11-20T05:13:11.573002+00:00", "2026-11-20T05:13:11Z", "-"] {
+            for time in [
+                "2026-11-20T05:13:11.573002+00:00",
+                "2026-11-20T05:13:11Z",
+                "2026-11-20T05:13:11-0500",
+                "-",
+            ] {
                 assert!(of(&format!("{time} web04 sshd 458 - {data} text")), "{time} {data}");
                 assert!(of(&format!("{time} web04 sshd 458 ID47 {data} \u{feff}text")), "{data}");
             }
@@ -305,6 +338,14 @@ mod tests {
         for other in ["1 2026-11-20 h p 1 - - x", "1 - h p 1 - [a x", "2 - h p 1 - - x", "1 x"] {
             assert_eq!(parts(&format!("<86>{other}")), (None, None, "", other));
         }
+    }
+
+    #[test]
+    fn dmesg_with_times() {
+        let line = "2026-11-20T05:13:11,123456+00:00 Out of memory: Killed process 1 (x)";
+        assert_eq!(parts(line), (Some("kernel"), None, "-", "Out of memory: Killed process 1 (x)"));
+        let log4j = "2026-11-20T05:13:11,123 ERROR x";
+        assert_eq!(parts(log4j), (None, None, "", log4j));
     }
 
     /// Without a tag it is no syslog.

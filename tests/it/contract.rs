@@ -131,6 +131,49 @@ fn whatever_is_shipped_names_metrics_and_labels_that_exist() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Runbooks are read in a hurry: a page or sub-command in them exists.
+#[test]
+fn runbooks_name_pages_and_commands_that_exist() {
+    let exporter = super::common::Exporter::start(&[]);
+    let help = exporter_command().arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands: BTreeSet<_> = help
+        .lines()
+        .skip_while(|line| !line.starts_with("Commands:"))
+        .skip(1)
+        .take_while(|line| line.starts_with("  "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(commands.contains("kills") && !commands.contains("doctor"), "{commands:?}");
+    let (mut pages, mut used) = (0, 0);
+    for (file, text) in shipped().iter().filter(|(file, _)| file.starts_with("deploy/runbooks/")) {
+        for (_, rest) in
+            text.match_indices(":10121").map(|(at, found)| (at, &text[at + found.len()..]))
+        {
+            let end = rest.find(|char: char| " \n`'\"),|".contains(char)).unwrap_or(rest.len());
+            let path = rest[..end].trim_end_matches('.');
+            if path.starts_with('/') {
+                assert_eq!(exporter.get(path).status, 200, "{file}: {path}");
+                pages += 1;
+            }
+        }
+        for line in text.lines().map(str::trim_start) {
+            for (at, found) in line.match_indices("telltale_exporter ") {
+                let word =
+                    line[at + found.len()..].split(['`', ' ', ')']).next().unwrap_or_default();
+                // In a command: at its start, in backquotes or behind a pipe.
+                let is_command =
+                    at == 0 || line[..at].ends_with(['`', '|']) || line[..at].ends_with("| ");
+                if is_command && word.starts_with(|char: char| char.is_ascii_lowercase()) {
+                    assert!(commands.contains(word), "{file}: telltale_exporter {word}");
+                    used += 1;
+                }
+            }
+        }
+    }
+    assert!(pages > 10 && used > 1, "{pages} pages, {used} commands");
+}
+
 /// Metrics that no dashboard shows, with the reason.
 const NOT_SHOWN: [(&str, &str); 1] =
     [("process_virtual_memory_bytes", "address space says nothing; resident memory is shown")];

@@ -48,6 +48,11 @@ fn no_log(head: &[u8]) -> Option<&'static str> {
              telltale_exporter scan -",
         );
     }
+    if begins(b"{") && memchr::memmem::find(head, b"\"__REALTIME_TIMESTAMP\"").is_some() {
+        return Some(
+            "this is the journal as JSON; scan it as journalctl -o export … | telltale_exporter scan -",
+        );
+    }
     let unpack = begins(b"BZh") || begins(&[0x04, 0x22, 0x4d, 0x18]);
     unpack.then_some(
         "bzip2 and lz4 are not read; unpack it: bzcat or lz4cat FILE | telltale_exporter scan -",

@@ -1,0 +1,137 @@
+//! What the log sources have published, as metrics.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::counts::{ByLevel, LEVELS, Matched, Published};
+use super::effects::{Lost, LostMessages, Rotation};
+use super::follower;
+use super::signature::Signature;
+use crate::config::Source;
+use crate::metrics::{Desc, Metrics};
+
+const MATCHES: Desc = Desc::counter(
+    "telltale_log_signature_matches_total",
+    "Log events of a known meaning; every signature exists at 0 from the start.",
+);
+const CAPTURES: Desc = Desc::counter(
+    "telltale_log_signature_captures_total",
+    "Events of a signature by the value of a named capture; at most 20 values, then other.",
+);
+const LAST_MATCH: Desc = Desc::gauge(
+    "telltale_log_signature_last_match_timestamp_seconds",
+    "When the last line that matched was read.",
+);
+const INFO: Desc = Desc::gauge(
+    "telltale_log_signature_info",
+    "1 for each signature that has matched, with its title.",
+);
+const LINES: Desc = Desc::counter("telltale_log_lines_total", "Log lines read.");
+const BYTES: Desc = Desc::counter("telltale_log_bytes_total", "Bytes of log read.");
+const UNMATCHED: Desc =
+    Desc::counter("telltale_log_unmatched_lines_total", "Log lines that no signature matched.");
+const ROTATIONS: Desc =
+    Desc::counter("telltale_log_rotations_total", "Rotations of the source's logs, by method.");
+const LOST: Desc = Desc::counter(
+    "telltale_log_lost_bytes_total",
+    "Bytes of log that are part of no line counted, by reason.",
+);
+const LOST_MESSAGES: Desc = Desc::counter(
+    "telltale_log_lost_messages_total",
+    "Messages that were written and are not counted, by reason, where the source numbers them.",
+);
+/// Shown beside the sources.
+pub const STATE_ERRORS: Desc = Desc::counter(
+    "telltale_state_write_errors_total",
+    "Snapshots of positions and counters that could not be written.",
+);
+const LAG: Desc =
+    Desc::gauge("telltale_log_lag_bytes", "Bytes written to the source and not read yet.");
+const LAST_LINE: Desc =
+    Desc::gauge("telltale_log_last_line_timestamp_seconds", "When the last line was read.");
+const UP: Desc =
+    Desc::gauge("telltale_log_source_up", "1 when every file of the source can be read.");
+
+/// A source.
+pub fn export_source(configured: &Source, source: &Published, metrics: &mut Metrics) {
+    let (name, levels) = (&*configured.name, configured.kmsg || configured.journal);
+    let numbered = levels || configured.audit_multicast;
+    let reasons: &[LostMessages] = match (configured.is_audit(), numbered) {
+        (true, true) => &[LostMessages::Missing, LostMessages::Unjoined],
+        (true, false) => &[LostMessages::Unjoined],
+        (false, true) => &[LostMessages::Overwritten, LostMessages::Damaged, LostMessages::Missing],
+        (false, false) => &[],
+    };
+    let labels = [("source", name)];
+    let counts = &source.counts;
+    metrics.add(&LINES, &labels, counts.lines as f64);
+    metrics.add(&BYTES, &labels, counts.bytes as f64);
+    export_unmatched(name, levels, &counts.unmatched, metrics);
+    for (why, reason) in LostMessages::ALL.iter().filter(|(why, _)| reasons.contains(why)) {
+        let labels = [("source", name), ("reason", *reason)];
+        metrics.add(&LOST_MESSAGES, &labels, counts.sums.lost_messages(*why) as f64);
+    }
+    if numbered {
+        metrics.add(&UP, &labels, if source.error.is_none() { 1.0 } else { 0.0 });
+        export_last_line(name, source, metrics);
+        return;
+    }
+    for (how, method) in Rotation::ALL {
+        let labels = [("source", name), ("method", method)];
+        metrics.add(&ROTATIONS, &labels, counts.sums.rotations(how) as f64);
+    }
+    for (why, reason) in Lost::ALL {
+        let labels = [("source", name), ("reason", reason)];
+        metrics.add(&LOST, &labels, counts.sums.lost(why) as f64);
+    }
+    let up = !source.files.is_empty() && source.files.values().all(|file| file.error.is_none());
+    metrics.add(&UP, &labels, if up { 1.0 } else { 0.0 });
+    if up {
+        let generations = source.files.values().flat_map(|file| &file.state.generations);
+        let lag: u64 = generations.map(follower::Kept::lag).sum();
+        metrics.add(&LAG, &labels, lag as f64);
+    }
+    export_last_line(name, source, metrics);
+}
+
+fn export_last_line(name: &str, source: &Published, metrics: &mut Metrics) {
+    if let Some(last) = source.counts.last_line {
+        metrics.add(&LAST_LINE, &[("source", name)], seconds(last));
+    }
+}
+
+/// By level where the source has levels: files have none.
+fn export_unmatched(name: &str, levels: bool, unmatched: &ByLevel, metrics: &mut Metrics) {
+    if !levels {
+        metrics.add(&UNMATCHED, &[("source", name)], unmatched.iter().sum::<u64>() as f64);
+        return;
+    }
+    for (level, count) in LEVELS.iter().zip(unmatched) {
+        metrics.add(&UNMATCHED, &[("source", name), ("level", level)], *count as f64);
+    }
+    if unmatched[LEVELS.len()] > 0 {
+        metrics.add(&UNMATCHED, &[("source", name)], unmatched[LEVELS.len()] as f64);
+    }
+}
+
+/// A signature with what it has counted in all sources.
+pub fn export_signature(signature: &Signature, matched: Option<&Matched>, metrics: &mut Metrics) {
+    let id = ("signature", &*signature.id.value);
+    let labels =
+        [id, ("severity", signature.severity.label()), ("verdict", signature.verdict.label())];
+    metrics.add(&MATCHES, &labels, matched.map_or(0, |matched| matched.count) as f64);
+    let Some(matched) = matched else { return };
+    metrics.add(&LAST_MATCH, &[id], seconds(matched.last));
+    metrics.add(&INFO, &[id, ("title", &signature.title)], 1.0);
+    // Those that it had and has no more are kept, and not shown.
+    for (name, values) in
+        matched.captures.iter().filter(|(name, _)| signature.captures.contains(name))
+    {
+        for (value, count) in values {
+            metrics.add(&CAPTURES, &[id, ("name", name), ("value", value)], *count as f64);
+        }
+    }
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
