@@ -26,6 +26,9 @@ const RAW: &str = include_str!("../fixtures/audit/raw.log");
 const NPROC: &str = include_str!("../fixtures/audit/nproc.log");
 
 fn reference_scrape() -> String {
+    // The audit status is that of the kernel we run on: no other test's daemon is registered meanwhile, of which
+    // this host's procfs knows nothing.
+    let _audit = super::common::audit::lock();
     let host = Host::reference();
     let config = host.path("telltale.yml");
     let logs = host.path("root/var/log");
