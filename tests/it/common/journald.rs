@@ -1,4 +1,4 @@
-//! systemd-journald in a mount namespace of its own, and `journalctl` as the one who knows.
+//! systemd-journald in namespaces of its own, and `journalctl` as the one who knows.
 
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixDatagram;
@@ -150,6 +150,8 @@ pub fn assert_same(mut got: Vec<Seen>, mut expected: Vec<Seen>) {
 }
 
 /// A mount namespace with its own `/run/systemd`, `/run/log` and `/var/log/journal`, and a journald in it.
+/// The network namespace keeps the kernel's audit events out of it, which go to the host's only: those of a test
+/// beside this one would be entries that nobody here counts with.
 pub struct Scene {
     holder: Child,
     daemon: Option<Child>,
@@ -174,7 +176,7 @@ impl Scene {
              RateLimitIntervalSec=0\n{settings}\n"
         );
         let holder = Command::new("unshare")
-            .args(["-m", "sh", "-c", script])
+            .args(["-m", "-n", "sh", "-c", script])
             .env("SETTINGS", settings)
             .spawn()
             .unwrap();
@@ -193,7 +195,7 @@ impl Scene {
     /// A program in the namespace.
     pub fn inside(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["-m", "-t", &self.holder.id().to_string(), program]);
+        command.args(["-m", "-n", "-t", &self.holder.id().to_string(), program]);
         command
     }
 
