@@ -31,7 +31,7 @@ use rustix::process::{Pid, test_kill_process};
 
 use crate::collector::{Collector, Error, Found};
 use crate::config;
-use crate::live::Live;
+use crate::live::{Live, lock};
 use crate::metrics::{Desc, Metrics};
 use crate::peak::Peak;
 use link::Frame;
@@ -138,7 +138,7 @@ pub struct View(Shared);
 impl View {
     /// Name and value of each fact; empty while there is no status.
     pub fn facts(&self) -> Vec<(&'static str, String)> {
-        let state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = lock(&self.0.0);
         let Some((status, at)) = state.status else { return Vec::new() };
         let named = |names: [&str; 3], value: u32| {
             let name = usize::try_from(value).ok().and_then(|value| names.get(value).copied());
@@ -205,7 +205,7 @@ fn listen(mut child: Child, pair: &UnixStream, shared: &Shared) {
     loop {
         let frame = Frame::receive(pair);
         let (state, news) = &**shared;
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(state);
         match frame {
             Ok(frame) => state.take(frame, Instant::now()),
             Err(_) => state.trouble = Some(Trouble::HelperGone),
@@ -310,7 +310,7 @@ impl Collector for Audit {
 
     fn collect(&mut self, found: &mut Found) -> Result<(), Error> {
         let (state, news) = &*self.shared;
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(state);
         if state.status.is_none() && state.trouble.is_none() {
             let waited = news.wait_timeout_while(state, FIRST_ANSWER, |state| {
                 state.status.is_none() && state.trouble.is_none()

@@ -7,11 +7,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::live::lock;
 use crate::metrics::{Desc, Metrics};
 
 /// How long a scrape waits for one collector, counted from the start of that collector's run.
@@ -162,7 +163,7 @@ impl Runner {
 
     /// The run to wait for, started if none is under way, and since when it runs.
     fn request(&self) -> (u64, Instant) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = lock(&self.running);
         let finished = self.outcomes.borrow().as_ref().map_or(0, |outcome| outcome.run);
         if finished == running.run {
             *running = Running { run: running.run + 1, since: Instant::now() };

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
@@ -21,6 +21,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::args::Listen;
 use crate::exporter::Exporter;
+use crate::live::lock;
 
 /// Connections at one time. A further one takes the place of the oldest that has no request under way,
 /// so that silent or slow clients, however many, do not keep others out.
@@ -155,7 +156,7 @@ impl Connections {
     /// Enters a new connection, and ends the oldest without a request where there are too many; `None`
     /// where every one has a request under way.
     fn enter(&self) -> Option<(u64, Arc<Connection>)> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&self.open);
         if open.len() >= MAX_CONNECTIONS {
             let idle = |(_, other): &(&u64, &Arc<Connection>)| !other.busy.load(Relaxed);
             let oldest = open.iter().find(idle).map(|(&id, _)| id)?;
@@ -174,14 +175,14 @@ impl Connections {
     }
 
     fn leave(&self, id: u64) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        lock(&self.open).remove(&id);
         self.one_less.notify_waiters();
     }
 
     async fn none_left(&self) {
         loop {
             let one_less = self.one_less.notified();
-            if self.open.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            if lock(&self.open).is_empty() {
                 return;
             }
             one_less.await;
@@ -191,12 +192,12 @@ impl Connections {
 
 impl Connection {
     fn last_request(&self) -> Instant {
-        *self.last_request.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.last_request)
     }
 
     fn request_begins(&self) {
         self.busy.store(true, Relaxed);
-        *self.last_request.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *lock(&self.last_request) = Instant::now();
     }
 }
 

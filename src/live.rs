@@ -1,6 +1,6 @@
 //! A value that one thread replaces now and then, and that others read as a whole.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Handles to the same value.
 #[derive(Debug, Default)]
@@ -14,12 +14,12 @@ impl<T> Live<T> {
 
     /// The value now; it stays what it is while it is held.
     pub fn get(&self) -> Arc<T> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&lock(&self.0))
     }
 
     /// Replaces it for everybody who asks from now on.
     pub fn set(&self, value: T) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+        *lock(&self.0) = Arc::new(value);
     }
 }
 
@@ -27,4 +27,10 @@ impl<T> Clone for Live<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
+}
+
+/// Locks it, whatever happened to who had it before: what a thread that panicked has left is as good as what it
+/// had put there.
+pub fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -34,14 +34,14 @@ pub mod watch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::audit::events::recent::Recent;
 use crate::audit::multicast::Multicast;
 use crate::collector::{Collector, Error, Found};
 use crate::config::{self, Source};
-use crate::live::Live;
+use crate::live::{Live, lock};
 use crate::state::{Loaded, State};
 use crate::users::names::Shown;
 use choice::Choice;
@@ -139,11 +139,6 @@ impl View {
 /// What cannot be read is tried again after this, and then ever more seldom, up to a minute.
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
-
-/// What a thread that panicked has left is as good as what it had published.
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The start waits so long for a source to find its files; their filesystem may hang.
 const READY_BOUND: Duration = Duration::from_secs(5);

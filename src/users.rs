@@ -16,14 +16,13 @@ pub mod table;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::collector::{Collector, Error, Found};
 use crate::config;
-use crate::live::Live;
+use crate::live::{Live, lock};
 use crate::peak::Peak;
 use cgroups::Hierarchy;
 use names::Shown;
@@ -100,7 +99,7 @@ impl Collector for Users {
             users.entry(uid).or_default();
         }
 
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = lock(&self.names);
         let names = names.resolve(&users.keys().copied().collect::<BTreeSet<_>>());
         let shows = self.shows.get();
         users.retain(|uid, _| shows.shows(&names[uid]));
@@ -125,7 +124,7 @@ impl Collector for Users {
     fn sample(&mut self) -> Option<Instant> {
         let started = thread_cpu_time();
         if let Ok(tasks) = self.scanner.sample() {
-            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut names = lock(&self.names);
             names.expect(tasks.keys().copied());
             drop(names);
             self.push_peaks(tasks.into_iter());

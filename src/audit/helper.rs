@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Child;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -19,6 +19,7 @@ use super::link::Frame;
 use super::netlink::{self, Message, messages};
 use super::pace::{ASKERS, Pace, Rhythm, Turn};
 use super::{child, rules, status};
+use crate::live::lock;
 use crate::sys::audit::AuditSocket;
 
 /// First argument of the re-executed binary.
@@ -77,7 +78,7 @@ struct Outbox(Arc<Mutex<UnixStream>>);
 
 impl Outbox {
     fn tell(&self, frame: &Frame) -> io::Result<()> {
-        frame.send(&*self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        frame.send(&*lock(&self.0))
     }
 }
 
@@ -234,7 +235,7 @@ impl Helper {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared)
     }
 
     /// Whether former helpers' sleepers are so many that none may be added.
@@ -318,7 +319,7 @@ impl Reader {
     }
 
     fn take(&mut self, message: Message<'_>) -> io::Result<()> {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = lock(&self.shared);
         match message {
             Message::Ack(sequence) => shared.acknowledged = Some((sequence, Instant::now())),
             // Without rules there is still the status.

@@ -225,14 +225,9 @@ impl Telling<'_> {
 
     /// The story, below its day where that is another than before.
     fn sentence(&mut self, kill: &Kill) -> String {
-        let millis = i64::try_from(kill.id.stamp.millis).unwrap_or(i64::MAX);
-        let time = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX);
-        let zoned = time.to_zoned(self.zone.clone());
-        let story = Teller { reader: Reader::Trusted, offset: zoned.offset().seconds() }.kill(kill);
-        if self.day.replace(zoned.date()) == Some(zoned.date()) {
-            return story;
-        }
-        format!("{}\n{story}", zoned.date())
+        let (teller, day) = Teller::local(Reader::Trusted, kill.id.stamp.millis, &self.zone);
+        let story = teller.kill(kill);
+        if self.day.replace(day) == Some(day) { story } else { format!("{day}\n{story}") }
     }
 
     fn is_wanted(&self, kill: &Kill) -> bool {

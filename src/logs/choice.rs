@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::source::covers;
 use crate::audit::multicast::Multicast;
 use crate::config::{Format, Source};
 
@@ -152,12 +153,16 @@ pub fn doubles(sources: &[Source]) -> Vec<String> {
         };
         doubles.insert(format!("{who}, which counts twice; take one of them out"));
     };
+    let of_layout = |source: &Source| {
+        let mut files = LAYOUTS.iter().copied().flatten();
+        files.any(|(_, path)| follows(source, &format!("/{path}")))
+    };
     let journal = sources.iter().find(|source| source.journal && source.directories.is_empty());
     let ring = sources.iter().find(|source| source.kmsg);
     for source in sources {
         let has = |files: &[&str]| files.iter().any(|file| follows(source, file));
         if let Some(journal) = journal
-            && (has(&OF_SYSLOG) || has(&COPIES))
+            && (of_layout(source) || has(&COPIES))
         {
             double(journal, source, "what syslog writes");
         }
@@ -167,7 +172,7 @@ pub fn doubles(sources: &[Source]) -> Vec<String> {
             double(source, ring, "the kernel's lines");
         }
         for other in sources {
-            if follows(source, OF_SYSLOG[0])
+            if follows(source, SYSLOG)
                 && let Some(copy) = COPIES.iter().find(|copy| follows(other, copy))
             {
                 double(
@@ -181,17 +186,10 @@ pub fn doubles(sources: &[Source]) -> Vec<String> {
     doubles.into_iter().collect()
 }
 
-/// Files that rsyslog's default configurations write, without overlap on one distribution.
-const OF_SYSLOG: [&str; 6] = [
-    "/var/log/syslog",
-    "/var/log/auth.log",
-    "/var/log/messages",
-    "/var/log/secure",
-    "/var/log/cron",
-    "/var/log/maillog",
-];
+/// Debian's, which has nearly everything.
+const SYSLOG: &str = "/var/log/syslog";
 
-/// Files that repeat lines of Debian's `/var/log/syslog`.
+/// Files that repeat its lines.
 const COPIES: [&str; 6] = [
     "/var/log/kern.log",
     "/var/log/user.log",
@@ -202,20 +200,11 @@ const COPIES: [&str; 6] = [
 ];
 
 /// Files with the kernel's lines.
-const WITH_KERNEL: [&str; 3] = ["/var/log/syslog", "/var/log/messages", "/var/log/kern.log"];
+const WITH_KERNEL: [&str; 3] = [SYSLOG, "/var/log/messages", "/var/log/kern.log"];
 
-/// Whether the source follows this file: by its name, a pattern or its directory.
+/// Whether lines of this file are counted as text of the source.
 fn follows(source: &Source, file: &str) -> bool {
-    let (file, is_text) = (Path::new(file), source.format != Format::Audit);
-    is_text
-        && source.files.iter().any(|entry| {
-            entry == file
-                || file.parent() == Some(entry)
-                || entry
-                    .to_str()
-                    .and_then(|text| glob::Pattern::new(text).ok())
-                    .is_some_and(|pattern| pattern.matches_path_with(file, super::source::GLOB))
-        })
+    source.format != Format::Audit && covers(source, Path::new(file))
 }
 
 /// Whether there is a journal of the host that we may read; damaged files in it are no reason against it.

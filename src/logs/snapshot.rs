@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -149,7 +149,7 @@ impl Snapshot {
             let joiner = followed.then(resumed);
             let (state, previous) = (file.state, file.previous);
             let shown = counts::File { state, previous, joiner, error: None };
-            covers(configured, &path).then_some((path, shown))
+            super::source::covers(configured, &path).then_some((path, shown))
         };
         let files = source.files.into_iter().filter_map(file).collect();
         let place = source.place.filter(|place| match place {
@@ -198,16 +198,4 @@ pub fn claim(values: &Values, signatures: &BTreeMap<String, Matched>) {
 fn patterns(source: &config::Source) -> Vec<Vec<u8>> {
     let paths = source.files.iter().chain(&source.directories);
     paths.map(|path| path.as_os_str().as_bytes().to_vec()).collect()
-}
-
-/// Whether a path is still one of the source's.
-fn covers(source: &config::Source, path: &Path) -> bool {
-    source.files.iter().any(|file| {
-        file == path
-            || path.parent() == Some(file)
-            || file
-                .to_str()
-                .and_then(|text| glob::Pattern::new(text).ok())
-                .is_some_and(|pattern| pattern.matches_path_with(path, super::source::GLOB))
-    })
 }

@@ -20,7 +20,7 @@ use super::{RETRY, RETRY_MAX, lock};
 use crate::config::{Format, Source};
 
 /// How patterns are meant: `*` stays within a directory, and hidden files are not logs.
-pub const GLOB: glob::MatchOptions = glob::MatchOptions {
+const GLOB: glob::MatchOptions = glob::MatchOptions {
     case_sensitive: true,
     require_literal_separator: true,
     require_literal_leading_dot: true,
@@ -382,6 +382,18 @@ fn changed_at(directory: &Path) -> Option<(i64, i64)> {
     let time = (meta.ctime(), meta.ctime_nsec());
     let recent = nanos(SystemTime::now()) - (time.0 * 1_000_000_000 + time.1) < 20_000_000;
     if recent { Some((0, nanos(SystemTime::now()))) } else { Some(time) }
+}
+
+/// Whether a path is one of the source's: by its name, a pattern or its directory.
+pub fn covers(source: &Source, path: &Path) -> bool {
+    source.files.iter().any(|file| {
+        file == path
+            || path.parent() == Some(file)
+            || file
+                .to_str()
+                .and_then(|text| glob::Pattern::new(text).ok())
+                .is_some_and(|pattern| pattern.matches_path_with(path, GLOB))
+    })
 }
 
 /// Whether an entry of the configuration is a pattern.

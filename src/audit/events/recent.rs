@@ -293,7 +293,7 @@ fn push<T>(stories: &mut VecDeque<T>, story: T, user: impl Fn(&T) -> Option<u32>
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{event, events};
+    use super::super::testing::{events, sent};
     use super::*;
 
     #[test]
@@ -314,11 +314,7 @@ mod tests {
     fn many_of_one_user_push_no_other_out() {
         let mut recent = Recent::default();
         let mut kill = |uid: u32, comm: &str| {
-            let text = format!(
-                "type=SYSCALL msg=audit(1.2:3): arch=c000003e syscall=62 success=yes exit=0 a0=1 a1=18 \
-                 pid=1 uid={uid} euid={uid} comm=\"{comm}\""
-            );
-            recent.add(Facts::of(&event(&text)));
+            recent.add(Facts::of(&sent(18, uid, comm)));
         };
         (0..300).for_each(|_| kill(1500, "noise"));
         kill(0, "killer.sh");

@@ -2,6 +2,10 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
 use super::actor::Actor;
 use super::anomalies::{Change, ConfigChange, Crash, Daemon};
 use super::forks::FailedFork;
@@ -35,6 +39,14 @@ pub struct Teller {
 }
 
 impl Teller {
+    /// For a story of this time (in milliseconds since 1970) told in a zone, and the day that it is of there.
+    pub fn local(reader: Reader, millis: u64, zone: &TimeZone) -> (Self, Date) {
+        let millis = i64::try_from(millis).unwrap_or(i64::MAX);
+        let time = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX);
+        let zoned = time.to_zoned(zone.clone());
+        (Self { reader, offset: zoned.offset().seconds() }, zoned.date())
+    }
+
     /// `10:55:48 SIGKILL to java (687802) by bash kill_test.sh (688289), uid 0, session 12, pts/1`
     pub fn kill(self, kill: &Kill) -> String {
         let time = clock(kill.id.stamp.millis, self.offset);

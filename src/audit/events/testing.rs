@@ -66,3 +66,11 @@ pub fn events(log: &[u8]) -> Vec<Event> {
     assert_eq!((joiner.late(), joiner.bytes()), (0, 0));
     out
 }
+
+/// A signal that a user's command of this name sent to a process that nobody knows.
+pub fn sent(signal: u32, uid: u32, comm: &str) -> Event {
+    event(&format!(
+        "type=SYSCALL msg=audit(1.2:3): arch=c000003e syscall=62 success=yes exit=0 a0=1 a1={signal:x} pid=1 \
+         uid={uid} euid={uid} comm=\"{comm}\""
+    ))
+}

@@ -242,7 +242,7 @@ fn weakened(change: &ConfigChange) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{event, events};
+    use super::super::testing::{events, sent};
     use super::*;
 
     fn totals(text: &[u8]) -> Totals {
@@ -282,11 +282,7 @@ mod tests {
     fn one_user_cannot_hide_the_next_kill() {
         let mut totals = Totals::default();
         let mut kill = |uid: u32, comm: &str| {
-            let text = format!(
-                "type=SYSCALL msg=audit(1.2:3): arch=c000003e syscall=62 success=yes exit=0 a0=1 a1=9 \
-                 pid=1 uid={uid} euid={uid} comm=\"{comm}\""
-            );
-            totals.add(&Facts::of(&event(&text)));
+            totals.add(&Facts::of(&sent(9, uid, comm)));
         };
         for nth in 0..300 {
             kill(1500, &format!("c{nth}"));
@@ -306,11 +302,7 @@ mod tests {
     fn names_of_others_sum_up_and_the_signal_stays() {
         let mut totals = Totals::default();
         for nth in 0..300 {
-            let text = format!(
-                "type=SYSCALL msg=audit(1.2:{nth}): arch=c000003e syscall=62 success=yes exit=0 a0=1 a1=9 \
-                 pid=1 uid=0 euid=0 comm=\"c{nth}\""
-            );
-            totals.add(&Facts::of(&event(&text)));
+            totals.add(&Facts::of(&sent(9, 0, &format!("c{nth}"))));
         }
         assert_eq!(totals.signals.len(), MAX_SIGNALS + 1);
         let text = exported(&totals);

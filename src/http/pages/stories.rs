@@ -1,6 +1,5 @@
 //! What audit events tell: who signalled whom, whose forks failed, what happened to auditing.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::{Line, Mark, Page, Table, links};
@@ -77,11 +76,8 @@ fn is_deadly(kill: &Kill) -> bool {
 
 /// A story with the day it is of, both in the zone of this host.
 fn line(mark: Mark, millis: u64, told: impl FnOnce(Teller) -> String) -> Line {
-    let millis = i64::try_from(millis).unwrap_or(i64::MAX);
-    let time = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX);
-    let zoned = time.to_zoned(TimeZone::system());
-    let teller = Teller { reader: Reader::Public, offset: zoned.offset().seconds() };
-    Line { mark, cells: vec![zoned.date().to_string(), told(teller)] }
+    let (teller, day) = Teller::local(Reader::Public, millis, &TimeZone::system());
+    Line { mark, cells: vec![day.to_string(), told(teller)] }
 }
 
 /// The answer of `/api/v1/kills`, the latest last.
