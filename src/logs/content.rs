@@ -73,7 +73,6 @@ impl Place {
     /// Those of reading.
     pub fn end(file: &File, longest: usize) -> io::Result<(Self, bool)> {
         let meta = file.metadata()?;
-        let mut place = Self::start(id(&meta));
         let mut bytes =
             vec![0; usize::try_from(meta.len()).map_or(longest, |size| size.min(longest))];
         let start = meta.len() - bytes.len() as u64;
@@ -81,14 +80,22 @@ impl Place {
         bytes.truncate(count);
         let newline = memchr::memrchr(b'\n', &bytes);
         let whole = newline.is_some() || start == 0;
-        place.offset = start + newline.map_or(if whole { 0 } else { count }, |at| at + 1) as u64;
-        bytes.resize(place.known(), 0);
-        let known = bytes.len() as u64;
-        for (at, hashed) in [(0, &mut place.head), (place.offset - known, &mut place.tail)] {
+        let end = start + newline.map_or(if whole { 0 } else { count }, |at| at + 1) as u64;
+        Ok((Self::of(file, id(&meta), end)?, whole))
+    }
+
+    /// This position in a plain file, which must have as many bytes.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn of(file: &File, id: FileId, offset: u64) -> io::Result<Self> {
+        let mut place = Self { id, offset, ..Self::default() };
+        let mut bytes = vec![0; place.known()];
+        for (at, hashed) in [(0, &mut place.head), (offset - bytes.len() as u64, &mut place.tail)] {
             let count = read_at(file, &mut bytes, at)?;
             *hashed = hash(&bytes[..count]);
         }
-        Ok((place, whole))
+        Ok(place)
     }
 
     /// Whether these are the bytes before the position.
@@ -182,24 +189,36 @@ impl Content {
     /// Those of reading; what is not compressed whole, or otherwise than by gzip, is `InvalidData`.
     pub fn at(file: File, compressed: bool, place: &Place) -> io::Result<Option<Self>> {
         if compressed {
-            let mut magic = [0; 2];
-            if read_at(&file, &mut magic, 0)? < 2 || magic != GZIP {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "it is not compressed by gzip",
-                ));
-            }
-            let mut decoder = MultiGzDecoder::new(BufReader::new(file));
-            let known = passes(&mut decoder, place)?;
-            return Ok(known.map(|known| Self::Gzip(Box::new(decoder), known)));
+            let mut decoder = gzip(file)?;
+            let (seen, known) = passes(&mut decoder, place)?;
+            return Ok((seen == *place).then(|| Self::Gzip(Box::new(decoder), known)));
         }
-        let mut bytes = vec![0; place.known()];
         let found = file.metadata()?.len() >= place.offset
-            && read_at(&file, &mut bytes, 0)? == bytes.len()
-            && hash(&bytes) == place.head
-            && read_at(&file, &mut bytes, place.offset - place.known() as u64)? == bytes.len()
-            && place.follows(&bytes);
+            && Place::of(&file, place.id, place.offset)? == *place;
         Ok(found.then_some(Self::Plain(file)))
+    }
+
+    /// A file that begins like that of `place` and ends before it, at its end. A beginning of less than
+    /// [`SPAN`] bytes tells nothing.
+    ///
+    /// # Errors
+    /// Those of [`at`](Self::at).
+    pub fn before(
+        file: File,
+        compressed: bool,
+        place: &Place,
+    ) -> io::Result<Option<(Self, Place)>> {
+        let (content, seen) = if compressed {
+            let mut decoder = gzip(file)?;
+            let (seen, known) = passes(&mut decoder, place)?;
+            (Self::Gzip(Box::new(decoder), known), seen)
+        } else {
+            let size = file.metadata()?.len();
+            let seen = Place::of(&file, place.id, size)?;
+            (Self::Plain(file), seen)
+        };
+        let alike = seen.offset < SPAN as u64 || seen.head == place.head;
+        Ok((seen.offset < place.offset && alike).then_some((content, seen)))
     }
 
     /// Reads on from `place`: `buffer` then begins with the known bytes before it. What it returns was
@@ -261,29 +280,37 @@ pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize>
     Ok(count)
 }
 
-/// Reads up to the place; the known bytes before it, if it is there.
-fn passes(reader: &mut impl io::Read, place: &Place) -> io::Result<Option<Vec<u8>>> {
-    let (mut left, mut seen) = (place.offset, Place::start(place.id));
+fn gzip(file: File) -> io::Result<MultiGzDecoder<BufReader<File>>> {
+    let mut magic = [0; 2];
+    if read_at(&file, &mut magic, 0)? < 2 || magic != GZIP {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not compressed by gzip"));
+    }
+    Ok(MultiGzDecoder::new(BufReader::new(file)))
+}
+
+/// Reads up to the place, or to the end, or as far as it is plain that this is another file: where that is,
+/// and the known bytes before it.
+fn passes(reader: &mut impl io::Read, place: &Place) -> io::Result<(Place, Vec<u8>)> {
+    let mut seen = Place::start(place.id);
     let (mut buffer, mut known) = (vec![0; SPAN + 64 * 1024], 0);
-    while left > 0 {
+    while seen.offset < place.offset {
+        let left = place.offset - seen.offset;
         let room = usize::try_from(left).map_or(64 * 1024, |left| left.min(64 * 1024));
-        match reader.read(&mut buffer[known..known + room])? {
-            0 => return Ok(None),
-            count => {
-                left -= count as u64;
-                seen.advance(&buffer[..known + count]);
-                let end = known + count;
-                known = seen.known();
-                buffer.copy_within(end - known..end, 0);
-            }
+        let count = reader.read(&mut buffer[known..known + room])?;
+        if count == 0 {
+            break;
         }
+        seen.advance(&buffer[..known + count]);
+        let end = known + count;
+        known = seen.known();
+        buffer.copy_within(end - known..end, 0);
         // The head tells most strangers apart at once.
         if seen.offset >= SPAN as u64 && seen.head != place.head {
-            return Ok(None);
+            break;
         }
     }
     buffer.truncate(known);
-    Ok((seen == *place).then_some(buffer))
+    Ok((seen, buffer))
 }
 
 #[cfg(test)]

@@ -43,6 +43,9 @@ const MISSING_GRACE: Duration = Duration::from_secs(5);
 /// So much of a file must be known to take another one with the same bytes for it.
 const EVIDENCE: u64 = 256;
 
+/// Nobody takes longer from the end of a copy to the truncation of what was copied.
+const COPY_NANOS: i64 = 60_000_000_000;
+
 /// The kernel stamps files with a clock that is up to one tick (10 ms at HZ=100) late.
 const TICK_NANOS: i64 = 20_000_000;
 
@@ -348,10 +351,12 @@ impl Follower {
     fn read(&mut self, nth: usize, now: Instant, buffer: &mut [u8]) -> io::Result<Option<Chunk>> {
         let generation = &mut self.generations[nth];
         let Some(content) = &mut generation.content else { return Ok(None) };
-        if let Some((size, _)) = content.size() {
+        let size = content.size();
+        let chunk = content.read(&generation.kept.place, buffer)?;
+        // After a truncation it is the size of what came then.
+        if let Some((size, _)) = size.filter(|_| chunk != Chunk::Truncated) {
             generation.kept.size = size;
         }
-        let chunk = content.read(&generation.kept.place, buffer)?;
         if matches!(chunk, Chunk::Data(_)) {
             generation.grew = now;
         }
@@ -394,7 +399,9 @@ impl Follower {
         generation.content = None;
         generation.kept.role = Role::Done;
         let mut lines = std::mem::take(&mut generation.kept.lines);
-        let carries = std::mem::take(&mut generation.kept.carries);
+        // In an empty one a line that was carried into it has not gone on.
+        let carries =
+            std::mem::take(&mut generation.kept.carries) || generation.kept.place.offset == 0;
         let next = self.generations[nth + 1..].iter_mut().find(|one| one.kept.role != Role::Done);
         match next {
             Some(next) if carries && next.kept.place.offset == 0 => {

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Follower, Look, MAX_LINGERING, State};
+use super::{EVIDENCE, Follower, Look, MAX_LINGERING, State, TICK_NANOS};
 use crate::logs::content::{self, FileId, SPAN};
 use crate::logs::effects::{Effects, Lost};
 
@@ -35,8 +35,9 @@ enum Step {
     Reopen,
     /// logrotate: rename, and with `true` create.
     Rename(bool),
-    /// logrotate: copytruncate.
-    Copytruncate,
+    /// logrotate: copytruncate. Between copy and truncation the writer writes so many bytes, which are read, for
+    /// nobody can afterwards; then the copy is seen before it is whole, too.
+    Copytruncate(usize),
     /// logrotate: compress the rotated file of this number, with `true` before the writer knows.
     Compress(usize),
     /// The follower reads until there is nothing new.
@@ -57,7 +58,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1usize..9000).prop_map(Step::Write),
         3 => Just(Step::Reopen),
         2 => any::<bool>().prop_map(Step::Rename),
-        2 => Just(Step::Copytruncate),
+        2 => Just(Step::Copytruncate(0)),
+        2 => (1usize..2000).prop_map(Step::Copytruncate),
         2 => (1..=KEPT).prop_map(Step::Compress),
         4 => Just(Step::Follow),
         4 => Just(Step::Look),
@@ -65,6 +67,14 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Restart),
         1 => Just(Step::Kill),
     ]
+}
+
+/// A line of the writer. No byte is like the one before it: a file that was truncated and begins with the very
+/// bytes that were read of it looks as if nothing had happened.
+fn line(nth: u64) -> String {
+    let filler = (b'a'..=b'z').cycle().map(char::from);
+    format!("line {nth} ")
+        + &filler.take(usize::try_from(nth * 7 % 50).unwrap()).collect::<String>()
 }
 
 /// What the follower has counted.
@@ -131,8 +141,7 @@ impl World {
 
     fn write(&mut self, count: usize) {
         while self.unfinished.len() < count {
-            let filler = "x".repeat(usize::try_from(self.next * 7 % 50).unwrap());
-            self.unfinished.extend_from_slice(format!("line {} {filler}\n", self.next).as_bytes());
+            self.unfinished.extend_from_slice(format!("{}\n", line(self.next)).as_bytes());
             self.next += 1;
         }
         let bytes: Vec<u8> = self.unfinished.drain(..count).collect();
@@ -205,12 +214,29 @@ impl World {
         }
     }
 
-    fn copytruncate(&mut self) {
+    fn copytruncate(&mut self, between: usize) {
         Self::tick();
         let log = self.path(0, false);
         if log.exists() {
             self.shift();
+            if between > 0 && fs::metadata(&log).unwrap().len() < EVIDENCE {
+                // Of so few bytes nobody can tell whether they are a copy or were written again.
+                self.follow();
+                self.saved = (self.follower.state(), self.counted.clone());
+            }
+            if between > 0 {
+                let bytes = fs::read(&log).unwrap();
+                fs::write(self.path(1, false), &bytes[..bytes.len() / 2]).unwrap();
+                self.follow();
+            }
             fs::copy(&log, self.path(1, false)).unwrap();
+            if between > 0 {
+                self.write(between);
+                self.follow();
+                self.saved = (self.follower.state(), self.counted.clone());
+                // What was written before we read, and what after, is told by the clock.
+                std::thread::sleep(Duration::from_nanos(TICK_NANOS.unsigned_abs()));
+            }
             self.split.push(content::id(&fs::metadata(&log).unwrap()));
             File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
         }
@@ -272,7 +298,7 @@ impl World {
             Step::Write(count) => self.write(*count),
             Step::Reopen => self.reopen(),
             Step::Rename(create) => self.rename(*create),
-            Step::Copytruncate => self.copytruncate(),
+            Step::Copytruncate(between) => self.copytruncate(*between),
             Step::Compress(number) => self.compress(*number),
             Step::Follow => self.follow(),
             Step::Look => drop(self.look()),
@@ -288,12 +314,7 @@ impl World {
         self.follow();
         self.clock += Duration::from_secs(7200);
         self.follow();
-        let expected: BTreeMap<String, u32> = (0..self.next)
-            .map(|nth| {
-                let filler = "x".repeat(usize::try_from(nth * 7 % 50).unwrap());
-                (format!("line {nth} {filler}"), 1)
-            })
-            .collect();
+        let expected: BTreeMap<String, u32> = (0..self.next).map(|nth| (line(nth), 1)).collect();
         let missing: Vec<_> =
             expected.keys().filter(|line| !self.counted.lines.contains_key(*line)).collect();
         let wrong: Vec<_> = self

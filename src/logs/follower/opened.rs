@@ -26,12 +26,40 @@ pub(super) fn holds(sibling: &Sibling, place: &Place) -> bool {
 /// What a sibling has at this place; one that cannot be read is not the one. One that is gone since it was listed
 /// was compressed or deleted meanwhile, and everything has to be looked at again.
 pub(super) fn look_into(sibling: &Sibling, place: &Place) -> io::Result<Option<Content>> {
-    match open_at(sibling, place) {
+    or_busy(open_at(sibling, place))
+}
+
+/// The end of a sibling that is a copy of this place's file, made before the last of it was read.
+pub(super) fn overrun(sibling: &Sibling, place: &Place) -> io::Result<Option<(Content, Place)>> {
+    let found =
+        open_sibling(sibling).and_then(|file| Content::before(file, sibling.compressed, place));
+    let mut found = or_busy(found)?;
+    if let Some((_, end)) = &mut found {
+        end.id = sibling.id;
+    }
+    Ok(found)
+}
+
+/// Whether a sibling is a copy, whole or not, of this file, which was not truncated since. A few bytes may be those
+/// that a program begins every log with; then it must not have been written since either.
+pub(super) fn is_being_copied(sibling: &Sibling, file: &File) -> io::Result<bool> {
+    let copied = || {
+        let copy = open_sibling(sibling)?;
+        let end = Place::of(&copy, sibling.id, copy.metadata()?.len())?;
+        let plain = end.offset >= EVIDENCE
+            || (end.offset > 0 && content::modified(&file.metadata()?) < sibling.modified);
+        Ok((plain && Content::at(file.try_clone()?, false, &end)?.is_some()).then_some(()))
+    };
+    Ok(!sibling.compressed && or_busy(copied())?.is_some())
+}
+
+fn or_busy<T>(found: io::Result<Option<T>>) -> io::Result<Option<T>> {
+    match found {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let why = "its rotated files change all the time";
             Err(io::Error::new(io::ErrorKind::ResourceBusy, why))
         }
-        content => Ok(content.unwrap_or_default()),
+        found => Ok(found.unwrap_or_default()),
     }
 }
 

@@ -8,8 +8,8 @@ use super::super::content::{self, Content, FileId, Place, nanos};
 use super::super::effects::{Effects, Lost, Rotation};
 use super::super::lines::{Lines, MAX_LINE};
 use super::super::rotated::{self, Sibling};
-use super::opened::{created, holds, look_into, replaced};
-use super::{EVIDENCE, Follower, Generation, Kept, MAX_DONE, Role, TICK_NANOS};
+use super::opened::{created, holds, is_being_copied, look_into, overrun, replaced};
+use super::{COPY_NANOS, EVIDENCE, Follower, Generation, Kept, MAX_DONE, Role, TICK_NANOS};
 
 /// The open file under the name, and which it is.
 type There = (File, FileId);
@@ -218,11 +218,23 @@ impl Follower {
             }
             return Ok(());
         }
+        let short = if truncated { self.overrun(siblings, &place)? } else { None };
         let kept = &mut self.generations[nth].kept;
         let unread = kept.lag();
         kept.size = place.offset;
         kept.carries |= truncated;
         effects.lost(if truncated { Lost::Truncated } else { Lost::Gone }, unread);
+        // Finished as soon as the next generation, which its last line may belong to, is there.
+        kept.role = Role::Copy;
+        if let Some((content, end)) = short {
+            // It is read to its end and beyond, and known by that from now on.
+            (kept.place, kept.size) = (end, end.offset);
+            self.generations[nth].content = Some(content);
+            if was_live {
+                effects.rotated(Rotation::Copytruncate);
+            }
+            return Ok(());
+        }
         if was_live {
             effects.rotated(if truncated { Rotation::Truncated } else { Rotation::Recreated });
         }
@@ -231,9 +243,26 @@ impl Follower {
             tracing::warn!(%path, after = place.offset, "what was written to the log after this byte \
                 cannot be found: neither the file nor a rotated one holds it");
         }
-        // Finished as soon as the next generation, which its last line may belong to, is there.
-        self.generations[nth].kept.role = Role::Copy;
         Ok(())
+    }
+
+    /// The copy of a truncated file that was made before we read the last of it: between copying and truncating,
+    /// a writer goes on, and so do we. It was written before we last read, but not long before.
+    fn overrun(&self, siblings: &[Sibling], place: &Place) -> io::Result<Option<(Content, Place)>> {
+        let then = self.read_at - COPY_NANOS..=self.read_at;
+        let known = |id| {
+            let of = |one: &Generation| one.kept.place.id == id && one.kept.place.offset > 0;
+            self.generations.iter().any(of)
+        };
+        for sibling in siblings {
+            if then.contains(&sibling.modified)
+                && !known(sibling.id)
+                && let Some(found) = overrun(sibling, place)?
+            {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the bytes are enough to take a sibling for a copy of this place. A copy is made after we
@@ -320,6 +349,11 @@ impl Follower {
             });
             let start = Place::start(sibling.id);
             if known || there_id == Some(sibling.id) {
+                continue;
+            }
+            if let Some((file, _)) = there.filter(|_| copy)
+                && is_being_copied(sibling, file)?
+            {
                 continue;
             }
             let Some(content) = look_into(sibling, &start)? else { continue };
