@@ -29,6 +29,6 @@ def advice() -> list:
         texts[name] = "Nothing to do."
     options = {name: m.ValueMappingResult(text=text, index=index)
                for index, (name, text) in enumerate(sorted(texts.items()))}
-    rest = m.ValueMappingResult(text="See /logs of the exporter.", index=len(options))
+    rest = m.ValueMappingResult(text="See the exporter's page.", index=len(options))
     return [m.ValueMap(options=options),
             m.RegexMap(options=m.DashboardRegexMapOptions(pattern="/.*/", result=rest))]

@@ -116,7 +116,7 @@ def matched():
         "What matched, what does it mean, and what is to be done?",
         "Signatures with matches in the selected time, with title and last match"
         f" ({MATCHES}, telltale_log_signature_info). The advice is that of the built-in catalogue;"
-        " for signatures of your own it stands on the exporter's page /logs.",
+        " for signatures of your own it stands on the exporter's page.",
         [target(with_advice, table=True), target(last, table=True)], columns, sort="Times",
         no_value="no line of a known meaning in this time")
 
@@ -126,7 +126,7 @@ def unknown():
         "How many lines does nobody know?",
         "Lines per second that no signature knows, by source and, where the source has one, level"
         " (telltale_log_unmatched_lines_total); the 10 largest at each moment. Their shapes are listed"
-        " on the exporter's page /logs.",
+        " on the exporter's page.",
         [target("topk(10, sum by (job, instance, source, level) (rate("
                 "telltale_log_unmatched_lines_total{@source}[$__rate_interval])))",
                 "{{instance}} {{source}} {{level}}")], unit="cps", level=t.UNKNOWN,
