@@ -7,6 +7,7 @@
 //! What happened is in audit [`events`]: the sources of the collector `logs` bring their records, from the audit
 //! daemon's log or, by the [`listener`], from the kernel's [`multicast`] group.
 
+pub mod auditd;
 pub mod child;
 pub mod events;
 pub mod helper;

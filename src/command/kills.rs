@@ -14,15 +14,13 @@ use jiff::tz::TimeZone;
 use super::input::{Input, Progress};
 use super::times::{Time, Window};
 use super::{FINE, WRONG};
+use crate::audit::auditd;
 use crate::audit::events::event::Event;
 use crate::audit::events::joiner::{Joiner, Limits};
 use crate::audit::events::record::Record;
 use crate::audit::events::signals::{Kill, number};
 use crate::audit::events::story::{Reader, Teller};
 use crate::logs::lines::Lines;
-
-/// The audit daemon's log and its rotated files, compressed or not.
-const DEFAULT: &str = "/var/log/audit/audit.log*";
 
 /// Bytes that are read at once.
 const PIECE: usize = 256 * 1024;
@@ -56,8 +54,8 @@ pub struct Options {
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
 
-    /// An audit log, plain or compressed, or - for standard input; may be repeated [default:
-    /// /var/log/audit/audit.log*]
+    /// An audit log, plain or compressed, or - for standard input; may be repeated [default: the audit
+    /// daemon's log, as its configuration names it, and its rotated files]
     #[arg(long, value_name = "FILE")]
     file: Vec<PathBuf>,
 
@@ -116,11 +114,13 @@ pub(super) fn run(options: &Options) -> Result<u8, String> {
 fn files(options: &Options) -> Result<Vec<PathBuf>, String> {
     let mut files = options.file.clone();
     if files.is_empty() {
-        // The directory may be closed to us: then opening the log says why.
-        let found = glob::glob(DEFAULT).map(|paths| paths.filter_map(Result::ok).collect());
+        let log = auditd::log_file(Path::new("/"));
+        let pattern = glob::Pattern::escape(&log.to_string_lossy()) + "*";
+        let found = glob::glob(&pattern).map(|paths| paths.filter_map(Result::ok).collect());
         files = found.unwrap_or_default();
+        // The directory may be closed to us: then opening the log says why.
         if files.is_empty() {
-            files.push(PathBuf::from(DEFAULT.trim_end_matches('*')));
+            files.push(log);
         }
     }
     // While one is being compressed it is there twice.

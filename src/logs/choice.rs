@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::source::covers;
+use crate::audit::auditd;
 use crate::audit::multicast::Multicast;
 use crate::config::{Format, Source};
 
@@ -35,9 +36,6 @@ pub struct Choice {
     pub multicast: Option<Multicast>,
 }
 
-/// The audit daemon's log.
-const AUDIT_LOG: &str = "var/log/audit/audit.log";
-
 /// Where a host's journals are: in memory until `/var` is there, and on disk if they are to stay.
 pub fn journals(rootfs: &Path) -> Vec<PathBuf> {
     let id = std::fs::read_to_string(rootfs.join("etc/machine-id")).unwrap_or_default();
@@ -58,16 +56,25 @@ pub fn ring(rootfs: &Path) -> PathBuf {
 /// and where these are the host's.
 pub fn choose(rootfs: &Path, join: impl FnOnce() -> io::Result<Multicast>) -> Choice {
     let mut choice = of_text(rootfs);
-    let unreadable = match File::open(rootfs.join(AUDIT_LOG)) {
+    let log = auditd::log_file(rootfs);
+    let file = rootfs.join(log.strip_prefix("/").unwrap_or(&log));
+    let log = log.display();
+    let source = || Source {
+        name: "audit".to_owned(),
+        files: vec![file.clone()],
+        format: Format::Audit,
+        ..Source::default()
+    };
+    let unreadable = match File::open(&file) {
         Ok(_) => {
             choice.why.push_str("; audit events come from the audit daemon's log");
-            choice.sources.push(audit_log(rootfs));
+            choice.sources.push(source());
             return choice;
         }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => "may not be read",
         Err(_) => "is not there",
     };
-    let expected = rootfs.join(AUDIT_LOG).parent().is_some_and(Path::is_dir);
+    let expected = file.parent().is_some_and(Path::is_dir);
     let joined = if rootfs == Path::new("/") {
         join()
     } else {
@@ -78,28 +85,20 @@ pub fn choose(rootfs: &Path, join: impl FnOnce() -> io::Result<Multicast>) -> Ch
             let name = "audit".to_owned();
             choice.sources.push(Source { name, audit_multicast: true, ..Source::default() });
             choice.multicast = Some(multicast);
-            format!(
-                "; audit events come from the kernel's multicast group, for /{AUDIT_LOG} {unreadable}"
-            )
+            format!("; audit events come from the kernel's multicast group, for {log} {unreadable}")
         }
         // The audit daemon will make it when it starts.
         Err(_) if unreadable == "is not there" && expected => {
-            choice.sources.push(audit_log(rootfs));
-            format!("; audit events will come from /{AUDIT_LOG}, which {unreadable} yet")
+            choice.sources.push(source());
+            format!("; audit events will come from {log}, which {unreadable} yet")
         }
         Err(error) => format!(
-            "; audit events are not followed: /{AUDIT_LOG} {unreadable} (log_group in auditd.conf may \
+            "; audit events are not followed: {log} {unreadable} (log_group in auditd.conf may \
              name a group of the exporter's), and {error}"
         ),
     };
     choice.why.push_str(&audit);
     choice
-}
-
-/// The audit daemon's log as a source.
-fn audit_log(rootfs: &Path) -> Source {
-    let (name, files) = ("audit".to_owned(), vec![rootfs.join(AUDIT_LOG)]);
-    Source { name, files, format: Format::Audit, ..Source::default() }
 }
 
 /// Chooses the sources of text.
@@ -265,12 +264,23 @@ mod tests {
         assert!(names == ["messages"] && why.contains("audit.log is not there"), "{why}");
         let (names, why) = of(&["var/log/messages", "var/log/audit/audit.log.1"]);
         assert!(names == ["messages", "audit"] && why.contains("is not there yet"), "{why}");
+        let root = tempfile::tempdir().unwrap();
+        for (file, text) in
+            [("etc/audit/auditd.conf", "log_file = /srv/a.log\n"), ("srv/a.log", "")]
+        {
+            let path = root.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let named = choose(root.path(), || unreachable!("its log can be read")).sources;
+        assert_eq!(named[0].files, [root.path().join("srv/a.log")]);
         let refused = || Err(io::Error::other("no CAP_AUDIT_READ"));
         // This host's own log or none: what is asked for is said.
         let why = choose(Path::new("/"), refused).why;
-        if Path::new("/").join(AUDIT_LOG).exists() {
+        let log = auditd::log_file(Path::new("/"));
+        if log.exists() {
             assert!(why.contains("the audit daemon's log"), "{why}");
-        } else if Path::new("/var/log/audit").is_dir() {
+        } else if log.parent().unwrap().is_dir() {
             assert!(why.ends_with("is not there yet"), "{why}");
         } else {
             assert!(why.contains("log_group") && why.ends_with("no CAP_AUDIT_READ"), "{why}");
