@@ -11,7 +11,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 
-use crate::logs::header::MONTHS;
+use crate::logs::header::{self, MONTHS};
+use crate::logs::kmsg::dump;
 
 mod argument;
 
@@ -115,23 +116,36 @@ pub struct Clock {
     boot: Option<i64>,
     /// `Nov 20 05:08` of the last line of that form, and its time: most lines share it.
     minute: ([u8; 12], i64),
+    /// The last minute of `dmesg -H`.
+    human: Option<i64>,
 }
 
 impl Clock {
     /// For a file that was last written at `reference`, in microseconds since 1970; `boot` is the time
     /// that kernel times count from, if it is known.
     pub fn new(zone: TimeZone, reference: i64, boot: Option<i64>) -> Self {
-        Self { zone, latest: reference.saturating_add(DAY), boot, minute: ([0; 12], 0) }
+        Self {
+            zone,
+            latest: reference.saturating_add(DAY),
+            boot,
+            minute: ([0; 12], 0),
+            human: None,
+        }
     }
 
     /// The time at the start of a line, in any of the forms: traditional and ISO 8601, perhaps after
     /// `<34>` and the `1` of RFC 5424; an audit record's `msg=audit(1760000000.123:45)`; the kernel's
-    /// `[   12.345678]`, and `[Fri Nov 20 05:08:30 2026]` of `dmesg -T`.
+    /// `[   12.345678]`, and `[Fri Nov 20 05:08:30 2026]` of `dmesg -T`; `Fri 2026-11-20 05:08:30 UTC` of
+    /// `journalctl -o short-full`. Of a `[Nov20 05:08]` of `dmesg -H` the minute, which lines after it are of too.
     pub fn of(&mut self, line: &[u8]) -> Option<Time> {
         let line = after_priority(line);
+        if let Some(date) = header::after_weekday(line) {
+            let zone = if date.get(19..24) == Some(b" UTC ") { &TimeZone::UTC } else { &self.zone };
+            return iso(date, zone).map(Time::At);
+        }
         match line.first()? {
             b'0'..=b'9' => iso(line.strip_prefix(b"1 ").unwrap_or(line), &self.zone).map(Time::At),
-            b'[' => self.kernel(line).or_else(|| self.dated(line)),
+            b'[' => self.kernel(line).or_else(|| self.dated(line)).or_else(|| self.human(line)),
             b'A' | b'D' | b'F' | b'J' | b'M' | b'N' | b'O' | b'S' => {
                 self.traditional(line).map(Time::At)
             }
@@ -183,6 +197,17 @@ impl Clock {
         let date = std::str::from_utf8(date).ok()?;
         let time = DateTime::strptime("%a %b %e %H:%M:%S %Y", date).ok()?;
         in_zone(time, &self.zone).map(Time::At)
+    }
+
+    /// `[Nov20 05:08]`; what comes after it has `[  +0.000012]`, the time since the line before.
+    fn human(&mut self, line: &[u8]) -> Option<Time> {
+        dump::human(line)?;
+        let time = line[1..].trim_ascii_start();
+        if !time.starts_with(b"+") {
+            let text = [&time[..3], b" ", &time[3..11]].concat();
+            self.human = self.of_minute(&text.try_into().ok()?);
+        }
+        self.human.map(Time::At)
     }
 
     /// `[   12.345678]`.

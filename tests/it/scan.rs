@@ -145,12 +145,20 @@ fn the_kernels_log_in_all_its_forms() {
             ),
         ),
         ("raw", format!("<4>[    2.000000] {message}\n<6>[    3.000000] what is this\n")),
+        (
+            "decoded",
+            format!(
+                "kern  :warn  : [    2.000000] {message}\nkern  :info  : [    3.000000] what is this\n"
+            ),
+        ),
+        ("human", format!("[Nov20 05:08] {message}\n[  +0.000012] what is this\n")),
     ] {
         let (report, _) = json(&[], &[&file(dir.path(), name, text.as_bytes())]);
         let (found, unknown) = counts(&report);
         assert_eq!((found.len(), found[0].1, unknown), (1, 1, 1), "{name}: {report:#}");
         // Nobody knows when the boot was.
-        assert_eq!(report["signatures"][0]["first"].is_string(), name == "dated");
+        let knows = report["signatures"][0]["first"].is_string();
+        assert_eq!(knows, ["dated", "human"].contains(&name));
         assert_eq!(report["unknown"][0]["shape"], "kernel: what is this");
     }
 }

@@ -155,10 +155,18 @@ fn text(line: &[u8], clock: &mut Clock, tally: &mut Tally<'_>) {
     }
     if !tally.concerns(line) && !tally.looks_at_unknown() {
         tally.pass(line);
-    } else if let Some(Dmesg { priority, micros, text }) = dump::dmesg_line(line) {
-        kernel(&printed(priority, micros, text), clock, tally);
-    } else if let Some((_, text)) = times::dated(line) {
-        of_record(&printed(None, 0, text), clock.of(line), tally);
+        return;
+    }
+    let (decoded, rest) =
+        dump::decoded(line).map_or((None, line), |(name, rest)| (Some(name), rest));
+    if let Some(Dmesg { priority, micros, text }) = dump::dmesg_line(rest) {
+        kernel(&printed(decoded.or(priority), micros, text), clock, tally);
+    } else if let Some(text) =
+        times::dated(rest).map(|(_, text)| text).or_else(|| dump::human(rest))
+    {
+        of_record(&printed(decoded, 0, text), clock.of(rest), tally);
+    } else if decoded.is_some() {
+        of_record(&printed(decoded, 0, rest), None, tally);
     } else {
         tally.text(line, &header::parse(line), || clock.of(line));
     }

@@ -32,6 +32,9 @@ fn all_forms() {
         ("node=a type=X msg=audit(1760000000.123:45): x", "2025-10-09T08:53:20.123Z"),
         ("audit(1760000000.123:45): x", "2025-10-09T08:53:20.123Z"),
         ("[   12.345678] x", "+12.345s since boot"),
+        ("Fri 2026-11-20 05:13:11 UTC web04 sshd[1]: x", "2026-11-20T05:13:11Z"),
+        ("[Nov 5 05:08] x", "2026-11-05T05:08:00Z"),
+        ("[  +0.000012] x", "2026-11-05T05:08:00Z"),
     ] {
         assert_eq!(of(&mut clock, line).as_deref(), Some(expected), "{line}");
     }
@@ -54,6 +57,8 @@ fn all_forms() {
         "2026-11-20T05:13:11+0",
         "audit(x:1)",
         "May I ask for it: x",
+        "Fri 2026-11-20",
+        "[Nov 5 25:08] x",
     ] {
         assert_eq!(of(&mut clock, line), None, "{line}");
     }

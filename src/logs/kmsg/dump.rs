@@ -62,6 +62,46 @@ pub fn dmesg_line(line: &[u8]) -> Option<Dmesg<'_>> {
     Some(Dmesg { priority, micros, text })
 }
 
+/// What `dmesg --decode` puts in front, `kern  :warn  : `, as a number; and what follows.
+pub fn decoded(line: &[u8]) -> Option<(u8, &[u8])> {
+    // As util-linux names them, in the order of syslog(3).
+    const FACILITIES: [&[u8]; 12] = [
+        b"kern",
+        b"user",
+        b"mail",
+        b"daemon",
+        b"auth",
+        b"syslog",
+        b"lpr",
+        b"news",
+        b"uucp",
+        b"cron",
+        b"authpriv",
+        b"ftp",
+    ];
+    const LEVELS: [&[u8]; 8] =
+        [b"emerg", b"alert", b"crit", b"err", b"warn", b"notice", b"info", b"debug"];
+    let column = |line: &[u8], names: &[&[u8]]| {
+        let end = line.iter().take(10).position(|&byte| byte == b':')?;
+        let named = names.iter().position(|name| *name == line[..end].trim_ascii_end())?;
+        Some((u8::try_from(named).ok()?, end + 1))
+    };
+    let (facility, at) = column(line, &FACILITIES)?;
+    let (level, length) = column(&line[at..], &LEVELS)?;
+    Some((facility << 3 | level, line[at + length..].strip_prefix(b" ")?))
+}
+
+/// The text of a line that `dmesg --human` printed: after `[Nov20 05:08] ` in a new minute, or after
+/// `[  +0.000012] `, the time since the line before.
+pub fn human(line: &[u8]) -> Option<&[u8]> {
+    let (time, text) = bracketed(line)?;
+    let since = time.strip_prefix(b"+").is_some_and(|time| micros(time).is_some());
+    let minute = header::MONTHS.iter().any(|month| time.starts_with(&month[..]))
+        && time.len() == 11
+        && time[5] == b' ';
+    text.strip_prefix(b" ").filter(|_| since || minute)
+}
+
 /// What is between brackets, less the spaces that align it; and what follows.
 fn bracketed(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let inside = text.strip_prefix(b"[")?;
@@ -95,6 +135,26 @@ fn is_caller(text: &[u8]) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_dmesg_decodes_and_makes_readable() {
+        for (line, priority, text) in [
+            ("kern  :warn  : [    5.123456] x", 4, "[    5.123456] x"),
+            ("daemon:info  : [Fri Nov 20 05:08:30 2026] x", 30, "[Fri Nov 20 05:08:30 2026] x"),
+            ("authpriv:err   : x", 83, "x"),
+        ] {
+            assert_eq!(decoded(line.as_bytes()), Some((priority, text.as_bytes())), "{line}");
+        }
+        for line in ["kernel: x", "kern  :warn", "", "user: no level: x"] {
+            assert_eq!(decoded(line.as_bytes()), None, "{line}");
+        }
+        for line in ["[Nov20 05:08] x", "[Nov 5 05:08] x", "[  +0.000012] x", "[ +12.500000] x"] {
+            assert_eq!(human(line.as_bytes()), Some(&b"x"[..]), "{line}");
+        }
+        for line in ["[drm] x", "[    5.123456] x", "[Fri Nov 20 05:08:30 2026] x", "x"] {
+            assert_eq!(human(line.as_bytes()), None, "{line}");
+        }
+    }
 
     fn read(file: &[u8]) -> (Vec<Record<'static>>, u64) {
         let (mut dump, mut records) = (Dump::default(), Vec::new());
