@@ -202,7 +202,7 @@ impl Input {
     }
 }
 
-/// Opens what is a regular file and stays one.
+/// Opens what is a regular file and stays one, or a pipe, such as `<(…)` of a shell.
 fn open(path: &Path) -> io::Result<(File, std::fs::Metadata)> {
     let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     // Looked at first: opening a device can have effects of its own.
@@ -210,9 +210,14 @@ fn open(path: &Path) -> io::Result<(File, std::fs::Metadata)> {
     if kind.is_dir() {
         return refuse("it is a directory; name the files in it");
     }
+    if kind.is_fifo() {
+        // Whoever names it wants what is written into it, and waits for that.
+        let file = File::open(path)?;
+        let meta = file.metadata()?;
+        return Ok((file, meta));
+    }
     if !kind.is_file() {
-        let what = if kind.is_fifo() { "a FIFO" } else { "not a regular file" };
-        return refuse(&format!("it is {what}; feed it in: cat … | telltale_exporter … -"));
+        return refuse("it is not a regular file; feed it in: cat … | telltale_exporter … -");
     }
     // And it may be a FIFO by now, whose writer open would wait for.
     let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
@@ -257,7 +262,14 @@ mod tests {
         let fifo = dir.path().join("fifo");
         let mode = rustix::fs::Mode::RUSR;
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-        assert!(refusal(&fifo).contains("a FIFO; feed it in"));
+        let writer = fifo.clone();
+        let writer = std::thread::spawn(move || std::fs::write(writer, "a line\n").unwrap());
+        let (mut pipe, mut buffer) = (Input::open(&fifo, &Arc::default()).unwrap(), [0; 64]);
+        assert!(
+            matches!(pipe.read(&mut buffer), Ok(count) if b"a line\n".starts_with(&buffer[..count]))
+        );
+        writer.join().unwrap();
+        assert!(refusal(Path::new("/dev/null")).contains("feed it in"));
         assert!(refusal(Path::new("/dev/null")).contains("not a regular file"));
         assert!(refusal(Path::new("/proc/self/status")).contains("a kernel's file"));
     }

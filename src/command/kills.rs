@@ -54,9 +54,9 @@ pub struct Options {
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
 
-    /// An audit log, plain or compressed, or - for standard input; may be repeated [default: the audit
+    /// An audit log, plain or compressed, or - for standard input; several may be given [default: the audit
     /// daemon's log, as its configuration names it, and its rotated files]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", num_args = 1..)]
     file: Vec<PathBuf>,
 
     /// Sentences, or one JSON object a line
@@ -90,6 +90,7 @@ pub(super) fn run(options: &Options) -> Result<u8, String> {
         out: std::io::BufWriter::new(std::io::stdout()),
         day: None,
         records: 0,
+        signals: 0,
         told: 0,
         gone: false,
     };
@@ -140,16 +141,19 @@ fn is_compressed_twin(path: &Path, given: &[PathBuf]) -> bool {
     ["gz", "xz", "zst"].contains(&ending) && given.contains(&path.with_extension(""))
 }
 
-/// The time of the first record; one that cannot be read, or is standard input, comes last.
+/// The time of the first record; one that cannot be read, or can be read once only, comes last.
 fn begins(path: &Path) -> u64 {
-    if path == Path::new("-") {
+    if !std::fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
         return u64::MAX;
     }
-    let mut buffer = vec![0; 16 * 1024];
-    let start = Input::open(path, &Arc::new(Progress::default()))
-        .and_then(|mut input| input.read(&mut buffer))
-        .map_or(&[][..], |length| &buffer[..length]);
-    let first = start.split(|&byte| byte == b'\n').find_map(Record::parse);
+    let (mut start, mut length) = (vec![0; 16 * 1024], 0);
+    if let Ok(mut input) = Input::open(path, &Arc::new(Progress::default())) {
+        // It comes in pieces of any size.
+        while let Ok(count @ 1..) = input.read(&mut start[length..]) {
+            length += count;
+        }
+    }
+    let first = start[..length].split(|&byte| byte == b'\n').find_map(Record::parse);
     first.map_or(u64::MAX, |record| record.stamp.millis)
 }
 
@@ -163,6 +167,8 @@ struct Telling<'a> {
     /// The day of the last sentence.
     day: Option<Date>,
     records: u64,
+    /// Signals, told or not.
+    signals: u64,
     told: u64,
     /// Nobody reads any more, as of `| head`.
     gone: bool,
@@ -208,6 +214,7 @@ impl Telling<'_> {
     /// Tells the signals among these events.
     fn tell(&mut self, events: &[Event]) {
         for kill in events.iter().filter_map(Kill::of) {
+            self.signals += 1;
             if !self.is_wanted(&kill) {
                 continue;
             }
@@ -253,14 +260,19 @@ impl Telling<'_> {
             _ => {}
         }
         if self.told == 0 && self.records > 0 {
-            let count = files.len();
-            let _ = writeln!(
-                std::io::stderr(),
-                "no such signal among {} audit records of {count} file{}; signals are recorded where a rule \
-                 wants them: auditctl -l, deploy/audit/30-telltale.rules",
-                self.records,
-                if count == 1 { "" } else { "s" }
-            );
+            let (records, signals, count) = (self.records, self.signals, files.len());
+            let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
+            let why = match signals {
+                0 => format!(
+                    "no signal among {records} audit records of {files}; signals are recorded where a rule \
+                     wants them: auditctl -l, deploy/audit/30-telltale.rules"
+                ),
+                1 => format!("there is 1 signal in {files}, and it is not one that was asked for"),
+                _ => format!(
+                    "there are {signals} signals in {files}, and none of them was asked for"
+                ),
+            };
+            let _ = writeln!(std::io::stderr(), "{why}");
         }
         Ok(())
     }

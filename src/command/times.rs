@@ -72,7 +72,9 @@ impl Window {
             let time = text.map(|text| argument(text, now, zone)).transpose();
             time.map_err(|error| format!("{flag}: {error}"))
         };
-        let window = Self { since: time("--since", since)?, until: time("--until", until)? };
+        let last = until.map_or(0, argument::lasts);
+        let until = time("--until", until)?.map(|until| until.saturating_add(last));
+        let window = Self { since: time("--since", since)?, until };
         match window {
             Self { since: Some(since), until: Some(until) } if since > until => {
                 Err("--since is after --until; nothing lies between them".to_owned())

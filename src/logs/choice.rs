@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::source::covers;
+use super::source::{covers, is_pattern};
 use crate::audit::auditd;
 use crate::audit::multicast::Multicast;
 use crate::config::{Format, Source};
@@ -159,6 +159,14 @@ pub fn doubles(sources: &[Source]) -> Vec<String> {
     let journal = sources.iter().find(|source| source.journal && source.directories.is_empty());
     let ring = sources.iter().find(|source| source.kmsg);
     for source in sources {
+        // Two patterns may meet as well, but only the files of a moment can tell.
+        for other in sources.iter().filter(|other| other.name != source.name && !other.is_audit()) {
+            let named = other.files.iter().filter(|file| !is_pattern(file));
+            for file in named.filter_map(|file| file.to_str()).filter(|file| follows(source, file))
+            {
+                double(source, other, file);
+            }
+        }
         let has = |files: &[&str]| files.iter().any(|file| follows(source, file));
         if let Some(journal) = journal
             && (of_layout(source) || has(&COPIES))
@@ -306,6 +314,10 @@ mod tests {
         assert_eq!(of(&[journal, ring]).len(), 1);
         assert_eq!(of(&[journal, ring, syslog]).len(), 3);
         assert!(of(&[ring, syslog])[0].contains("'s' and 'k' both have the kernel's lines"));
+        let app = "{name: a, files: ['/srv/*.log']}";
+        let twice = of(&[app, "{name: b, files: [/srv/b.log]}", "{name: c, files: [/opt/b.log]}"]);
+        assert_eq!(twice.len(), 1);
+        assert!(twice[0].starts_with("sources 'a' and 'b' both have /srv/b.log"), "{twice:?}");
         let apart = "{name: o, journal: true, directories: [/srv/journal]}";
         let fine =
             ["{name: a, files: [/var/log/app.log]}", "{name: s, files: [/var/log/auth.log]}"];

@@ -81,7 +81,7 @@ fn may_be(signature: &Signature, line: &Line<'_>) -> bool {
 
 /// Programs that write down what strangers say: user names, requests, command lines. What somebody types
 /// as a name must not count as what it quotes.
-const QUOTING: [&[u8]; 18] = [
+const QUOTING: [&[u8]; 19] = [
     b"sshd",
     b"sshd-session",
     b"sudo",
@@ -99,6 +99,7 @@ const QUOTING: [&[u8]; 18] = [
     b"proftpd",
     b"systemd",
     b"audisp-syslog",
+    b"logger",
     b"telltale_exporter",
 ];
 
@@ -107,7 +108,13 @@ fn is_said(wording: &Wording, signature: &Signature, line: &Line<'_>) -> bool {
     let quoting = match line.program {
         // Nobody knows whose line it is: it may be an access log's.
         None => line.host.is_empty(),
-        Some(program) => QUOTING.contains(&program) || program.starts_with(b"postfix/"),
+        Some(program) => {
+            QUOTING.contains(&program)
+                || program.starts_with(b"postfix/")
+                || program.starts_with(b"ansible")
+                // Command lines that a shell was told to log.
+                || line.message.starts_with(b"HISTORY")
+        }
     };
     if !quoting {
         return true;

@@ -113,6 +113,19 @@ fn compressed_rotated_and_from_standard_input() {
     assert!(whole <= half);
     let split = told(&["--format", "json"], &[&new, &old]);
     assert!(split.lines().count() + 1 >= plain.lines().count(), "{split}");
+    // Between lines, and in the middle of an event: nothing is missing, whichever is named first.
+    let event = b"msg=audit(1795151143.";
+    let within = memchr::memmem::rfind(&bytes[..half], event).unwrap_or(half);
+    let cut = bytes[..within].iter().rposition(|&byte| byte == b'\n').unwrap() + 1;
+    let (old, new) = (dir.path().join("log.1"), dir.path().join("log"));
+    std::fs::write(&old, &bytes[..cut]).unwrap();
+    std::fs::write(&new, &bytes[cut..]).unwrap();
+    for files in [[&*new, &*old], [&*old, &*new]] {
+        assert_eq!(told(&["--format", "json"], &files), plain);
+    }
+    let mut both = exporter_command();
+    both.args(["kills", "--format", "json", "--file"]).args([&new, &old]);
+    assert_eq!(String::from_utf8(both.output().unwrap().stdout).unwrap(), plain);
     let mut stdin = exporter_command();
     stdin
         .args(["kills", "--format", "json", "--file", "-"])
@@ -137,7 +150,9 @@ fn filters_choose() {
     assert!((1..all).contains(&count(&["--target", "sleep"])));
     assert_eq!(count(&["--key", "another"]), 0);
     assert_eq!(count(&["--since", "2026-11-20T05:05:43Z", "--until", "2026-11-21"]), all);
-    assert_eq!(count(&["--until", "2026-11-20T05:05:43Z"]), 0);
+    assert_eq!(count(&["--until", "2026-11-20T05:05:42Z"]), 0);
+    // What is shown with this second is of it.
+    assert!((1..all).contains(&count(&["--until", "2026-11-20T05:05:43Z"])));
 }
 
 #[test]
@@ -157,5 +172,11 @@ fn mistakes_are_told_with_the_cure() {
         said(&[], &[Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md").as_path()]);
     assert!(code == Some(2) && error.contains("no audit record"), "{error}");
     let (code, error) = said(&["--target", "nobody-is-called-so"], &[&raw]);
+    assert!(code == Some(0) && error.contains("none of them was asked for"), "{error}");
+    let dir = tempfile::tempdir().unwrap();
+    let quiet = dir.path().join("audit.log");
+    std::fs::write(&quiet, "type=DAEMON_START msg=audit(1795151143.1:2): op=start res=success\n")
+        .unwrap();
+    let (code, error) = said(&[], &[&quiet]);
     assert!(code == Some(0) && error.contains("30-telltale.rules"), "{error}");
 }

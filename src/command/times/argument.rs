@@ -19,6 +19,24 @@ pub fn argument(text: &str, now: i64, zone: &TimeZone) -> Result<i64, String> {
     parse(text.trim(), now, zone).ok_or_else(|| format!("'{text}' is no time; give {FORMS}"))
 }
 
+/// For how many microseconds after it began a clock shows this time, less one: `05:13` is a whole minute. What is
+/// printed to the second and asked for by `--until` is included.
+pub fn lasts(text: &str) -> i64 {
+    let text = text.trim().trim_end_matches('Z');
+    // Without `+01:00`.
+    let offset = text.len().checked_sub(6).and_then(|at| text.get(at..));
+    let offset =
+        offset.is_some_and(|offset| offset.starts_with(['+', '-']) && offset.contains(':'));
+    let text = if offset { &text[..text.len() - 6] } else { text };
+    let clock = text.rsplit(['T', 't', ' ']).next().unwrap_or(text);
+    match clock.split(':').count() {
+        _ if clock.contains('.') => 0,
+        2 => 60 * SECOND - 1,
+        3 => SECOND - 1,
+        _ => 0,
+    }
+}
+
 fn parse(text: &str, now: i64, zone: &TimeZone) -> Option<i64> {
     let today = Timestamp::from_microsecond(now).ok()?.to_zoned(zone.clone()).date();
     let start = |date: Date| in_zone(date.at(0, 0, 0, 0), zone);
@@ -140,6 +158,23 @@ mod tests {
         }
         assert_eq!(of("today", "America/New_York").unwrap(), "2026-11-20T05:00:00Z");
         assert_eq!(of("today", "America/Chicago").unwrap(), "2026-11-19T06:00:00Z");
+    }
+
+    #[test]
+    fn how_long_a_time_lasts() {
+        for (text, expected) in [
+            ("05:13", 59_999_999),
+            ("2026-11-20 05:13", 59_999_999),
+            ("05:13:11", 999_999),
+            ("2026-11-20T05:13:11Z", 999_999),
+            ("2026-11-20T05:13:11+01:00", 999_999),
+            ("2026-11-20 05:13:11.5", 0),
+            ("2026-11-20", 0),
+            ("-2h", 0),
+            ("now", 0),
+        ] {
+            assert_eq!(lasts(text), expected, "{text}");
+        }
     }
 
     #[test]

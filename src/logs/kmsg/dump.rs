@@ -53,7 +53,8 @@ pub fn dmesg_line(line: &[u8]) -> Option<Dmesg<'_>> {
     let (priority, rest) = header::priority(line);
     let (time, rest) = bracketed(rest)?;
     let micros = micros(time)?;
-    let text = match bracketed(rest) {
+    // Newer dmesg parts them by a space.
+    let text = match bracketed(rest.strip_prefix(b" ").unwrap_or(rest)) {
         Some((caller, text)) if is_caller(caller) => text,
         _ => rest,
     };
@@ -217,7 +218,8 @@ mod tests {
             ("<30>[    0.000000] systemd[1]: x", Some(30), 0, "systemd[1]: x"),
             ("[    5.123456][    T1] text", None, 5_123_456, "text"),
             ("<6>[    5.123456][   C10] text", Some(6), 5_123_456, "text"),
-            ("[    5.123456] [    T1] text", None, 5_123_456, "[    T1] text"),
+            ("[    5.123456] [    T1] text", None, 5_123_456, "text"),
+            ("[    5.123456] [drm] text", None, 5_123_456, "[drm] text"),
             ("[    5.1234567]  two", None, 5_123_456, " two"),
             ("[    5.123456] ", None, 5_123_456, ""),
             ("[    5.123456]", None, 5_123_456, ""),
