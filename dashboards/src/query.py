@@ -23,7 +23,8 @@ ALERTS = 'alertname=~"Telltale.+"'
 
 # A target that is ours, even while it is down: as the alert TelltaleExporterDown sees it.
 OUR_TARGETS = ('and on (job, instance) (up{@host, job=~"telltale.*"}'
-               " or last_over_time(telltale_exporter_build_info{@host}[1d]))")
+               " or last_over_time(telltale_exporter_build_info{@host}[1d])"
+               ' or last_over_time(ALERTS{@host, alertname="TelltaleExporterDown", alertstate="firing"}[6h]))')
 
 # Metrics that every exporter has (process_*, scrape_*): only ours.
 OURS = "and on (job, instance) telltale_exporter_build_info{@host}"

@@ -45,7 +45,7 @@ const LIMIT: Desc = Desc::gauge(
 );
 const REJECTED: Desc = Desc::counter(
     "telltale_cgroup_rejected_forks_total",
-    "Forks rejected by the pids controller, as the cgroup's pids.events counts them.",
+    "Forks rejected by the pids controller since the exporter's start, by the cgroup's pids.events.",
 );
 
 /// One cgroup of the pids hierarchy.
@@ -237,20 +237,23 @@ impl Cgroups {
         Self { hierarchy: Hierarchy::find(sysfs), before: None, rejecting: Vec::new() }
     }
 
-    /// Notes which of these groups have rejected a fork since the first look; a group that came later
-    /// started at 0. First come, first served: a series stays while its group does.
-    fn note_rejecting(&mut self, groups: &[Group]) {
+    /// Takes off what these groups rejected before the first look, and notes which have since; a group that came
+    /// later started at 0. What is old would look new where a group comes into view. First come, first served: a
+    /// series stays while its group does.
+    fn note_rejecting(&mut self, groups: &mut [Group]) {
         let first_look = self.before.is_none();
         let known = self.before.take().unwrap_or_default();
         let mut before = HashMap::with_capacity(groups.len());
         let mut now_rejecting = HashSet::new();
-        for group in groups {
-            let now = group.rejected.unwrap_or(0);
-            let then = known.get(&group.path).copied().unwrap_or(if first_look { now } else { 0 });
+        for group in &mut *groups {
+            let Some(rejected) = &mut group.rejected else { continue };
+            let then = known.get(&group.path).copied();
             // A group made anew under an old name counts from 0 again.
-            before.insert(group.path.clone(), then.min(now));
-            if now > then.min(now) {
-                now_rejecting.insert(&group.path);
+            let then = then.unwrap_or(if first_look { *rejected } else { 0 }).min(*rejected);
+            before.insert(group.path.clone(), then);
+            *rejected -= then;
+            if *rejected > 0 {
+                now_rejecting.insert(group.path.clone());
             }
         }
         self.before = Some(before);
@@ -288,11 +291,11 @@ impl Collector for Cgroups {
         };
         let root = hierarchy.root.display();
         let walked = hierarchy.walk().map_err(|error| format!("cannot list {root}: {error}"));
-        let (groups, cut) = walked?;
+        let (mut groups, cut) = walked?;
         if cut {
             found.warnings.push(CUT.to_owned());
         }
-        self.note_rejecting(&groups);
+        self.note_rejecting(&mut groups);
         let mut labels_taken = HashSet::new();
         for group in shown(groups, &self.rejecting) {
             let label = format!("/{}", label_text(group.path.as_os_str().as_bytes()));
@@ -497,7 +500,7 @@ mod tests {
         for _ in 0..2 {
             let text = scrape(&mut cgroups);
             assert_eq!(shown(&text), NEAREST + 2, "and it stays");
-            assert!(text.contains("rejected_forks_total{cgroup=\"/g00\"} 6\n"));
+            assert!(text.contains("rejected_forks_total{cgroup=\"/g00\"} 1\n"));
             assert!(text.contains("tasks_limit{cgroup=\"/unlimited\"} +Inf\n"));
         }
         // Made anew under its old name, it has rejected nothing yet.
