@@ -5,13 +5,13 @@ from board import Board
 from links import from_row, from_series, whole
 from panels import bars, column, graph, stat, table, values
 from query import (
-    ALERTS, BACKLOG_USE, BLIND, BLOCKED, HOST_USE, NO_RULES, OUR_TARGETS, ROOM, USER_USE, WORST_USE,
+    ALERTS, BACKLOG_USE, BLIND, BLOCKED, HOST_USE, NO_RULES, OUR_TARGETS, USER_USE, WORST_USE,
     per_host, target)
 
 HOST = "job, instance"
-USE, STUCK, FREE = per_host(USER_USE), per_host(BLOCKED), per_host(ROOM)
+USE, STUCK = per_host(USER_USE), per_host(BLOCKED)
 LOST = "increase(telltale_audit_lost_total{@host}[$__range]) > 0"
-ACT = 'telltale_log_signature_matches_total{@host, verdict="act"}'
+ACT = "instance:telltale_log_act_matches_total:sum{@host}"
 AUDIT_STATE = values(v0=("off", t.GREY), v1=("on, nobody listens", t.ORANGE), v2=("on", t.GREEN))
 UP = values(v0=("down", t.RED), v1=("up", t.GREEN))
 SEVERITY = values(critical=("critical", t.RED), warning=("warning", t.ORANGE), info=("info", t.BLUE))
@@ -75,7 +75,7 @@ def answers():
     yield stat(
         "Log lines that ask to act", "Lines in the selected time whose meaning is known and whose"
         ' verdict is «act» (telltale_log_signature_matches_total).',
-        f"sum(increase({ACT}[$__range]))", level=t.ACT, no_value="no log is read",
+        f"sum(increase({ACT}[$__range]))", level=t.ACT, no_value="no log is read, " + NO_RULES,
         links=[whole("logs")])
 
 
@@ -110,14 +110,13 @@ def worst():
 
 
 def hosts():
-    least = f"min by ({HOST}) ({FREE})"
     to = {name: [from_row(name)] for name in ("users", "audit", "logs", "exporter")}
     rows = [  # heading, query, properties
         ("Exporter", f"max by ({HOST}) (up{{@host}} {OUR_TARGETS})",
          column(mappings=[UP], links=to["exporter"], width=90)),
         ("Fullest user", f"max by ({HOST}) ({USE})",
          column("percentunit", 0, t.USER_USE, to["users"], width=110)),
-        ("Forks left", least, column("short", 0, links=to["users"], width=100)),
+        ("Forks left", "instance:telltale_forks_left:min{@host}", column("short", 0, links=to["users"], width=100)),
         ("Cannot fork", f"sum by ({HOST}) ({STUCK})",
          column("short", 0, t.USER_BLOCKED, to["users"], width=105)),
         ("Host's tasks", f"max by ({HOST}) ({HOST_USE})",
@@ -160,9 +159,8 @@ def headroom():
         "Tasks that the user with the least room can still create, over process limits and pids"
         " cgroups (telltale_user_fork_headroom_tasks); the 10 worst hosts at each moment. At 0"
         " somebody is locked out.",
-        [target(f"bottomk(10, min by ({HOST}) ({FREE}))",
-                "{{instance}}")], unit="short", decimals=0, log=True,
-        no_value="no user has a limit", links=[from_series("users")])
+        [target("bottomk(10, instance:telltale_forks_left:min{@host})", "{{instance}}")], unit="short", decimals=0, log=True,
+        no_value="no user has a limit, " + NO_RULES, links=[from_series("users")])
 
 
 def backlog():
@@ -176,8 +174,8 @@ def backlog():
 
 def signatures():
     return graph(
-        "Which log lines asked to act?", "Lines whose verdict is «act», by signature"
+        "Which log lines asked to act?", "Lines of the last 10 minutes whose verdict is «act», by signature"
         " (telltale_log_signature_matches_total); the 10 most frequent at each moment.",
-        [target(f"topk(10, sum by (signature) (increase({ACT}[$__rate_interval])) > 0)",
+        [target('topk(10, sum by (signature) (signature:telltale_log_matches:increase10m{@host, verdict="act"}))',
                 "{{signature}}")], unit="short", bars=True, stack=True,
         no_value="no line asked to act", links=[whole("logs")])

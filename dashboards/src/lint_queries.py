@@ -67,7 +67,8 @@ def target_counter_agg(tree, _):
             continue
         if any(kind(each) == "AggregateExpr" and str(each.op) in ("count", "group") for each in parents):
             continue  # how many, not how much
-        counter = (node.name or "").endswith("_total")
+        # A sum of counters that is recorded, `instance:…_total:sum`, is one too.
+        counter = (node.name or "").removesuffix(":sum").endswith("_total")
         call = next((each.func.name for each in reversed(parents) if kind(each) == "Call"), None)
         near = above(parents)
         born = kind(near) == "BinaryExpr" and str(near.op) == "unless" and \

@@ -41,8 +41,10 @@ def answers():
         f'sum(increase({MATCHES}{{@host, verdict="act"}}[$__range]))', unit="short", level=t.ACT,
         no_value=NO_LOG)
     yield stat(
-        "Critical", f"Lines in the selected time whose severity is critical ({MATCHES}).",
-        f'sum(increase({MATCHES}{{@host, severity="critical"}}[$__range]))', unit="short",
+        "Critical", f"Lines in the selected time whose severity is critical ({MATCHES}); without kills in"
+        " cgroups that reached their memory limit, which warn.",
+        f'sum(increase({MATCHES}{{@host, severity="critical", signature!~"{t.OOM_OF_CGROUP}"}}[$__range]))',
+        unit="short",
         level=t.CRITICAL_SIGNATURE, no_value=NO_LOG)
     yield stat(
         "Unknown", "Share of the lines in the selected time that no signature knows"

@@ -67,7 +67,8 @@ USER_BLOCKED = some("TelltaleUserCannotFork", critical=True)
 FORKS_LEFT = Level(critical=JUST, alerts=("TelltaleUserCannotFork",), below=True)
 FAILED_FORKS = some("TelltaleForksFailing")
 CGROUP_USE = Level(0.80, 0.95, ("TelltaleCgroupNearLimit",))
-CGROUP_REJECTED = some("TelltaleCgroupForksRejected")
+# Where people log in the first one is critical.
+CGROUP_REJECTED = Level(JUST, 10 + JUST, ("TelltaleCgroupForksRejected",))
 HOST_USE = Level(0.80, 0.95, ("TelltaleHostNearTaskLimit",))
 ANY_USE = Level(0.80, 0.95, USER_USE.alerts + CGROUP_USE.alerts + HOST_USE.alerts)
 ZOMBIES = Level(warning=20, alerts=("TelltaleZombiesPilingUp",))
@@ -87,6 +88,7 @@ SIGKILL = Level(alerts=("TelltaleProcessKilled",))
 # Logs
 ACT = some("TelltaleLogSignatureCritical", "TelltaleLogSignatureBulk")
 CRITICAL_SIGNATURE = some("TelltaleLogSignatureCritical", "TelltaleOomKill", critical=True)
+OOM_OF_CGROUP = "kernel-memcg-oom-kill|systemd-oomd-kill"  # warnings, unless it goes on
 UNKNOWN = Level(alerts=("TelltaleLogUnknownErrorsSurging",))
 SOURCE_DOWN = some("TelltaleLogSourceDown")
 SOURCE_SILENT = Level(alerts=("TelltaleLogSourceSilent",))

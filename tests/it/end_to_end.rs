@@ -88,7 +88,7 @@ fn impatient_rules(directory: &Path) {
         let text: String = text.lines().map(line).collect();
         assert!(text.contains("for: 0s"));
         let text = text
-            .replace("[10m]", "[40s]")
+            .replace("[10m]", "[60s]")
             .replace("_start_time_seconds < 600", "_start_time_seconds < 5");
         std::fs::write(directory.join(entry.file_name()), text).unwrap();
     }
