@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
+use serde_saphyr::Spanned;
 
 use crate::args::Args;
 
@@ -120,13 +121,20 @@ pub enum Format {
 const MAX_SOURCES: usize = 50;
 
 fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Source>>, D::Error> {
-    let sources = Option::<Vec<Source>>::deserialize(deserializer)?;
-    let list = sources.as_deref().unwrap_or_default();
-    if list.len() > MAX_SOURCES {
+    let Some(spanned) = Option::<Vec<Spanned<Source>>>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    if spanned.len() > MAX_SOURCES {
         return Err(D::Error::custom(format!("at most {MAX_SOURCES} sources")));
     }
+    let (list, places): (Vec<_>, Vec<_>) =
+        spanned.into_iter().map(|one| (one.value, one.defined)).unzip();
     for (nth, source) in list.iter().enumerate() {
-        let refuse = |why: &str| Err(D::Error::custom(format!("source '{}': {why}", source.name)));
+        let refuse = |why: &str| {
+            let (line, column) = (places[nth].line(), places[nth].column());
+            let what = format!("{PLACE}{line}:{column}: source '{}': {why}", source.name);
+            Err(D::Error::custom(what))
+        };
         if source.name.chars().any(char::is_control) {
             return refuse("its name has a control character");
         }
@@ -149,8 +157,11 @@ fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Sour
             return refuse(&format!("{twice} is named twice, its lines would count twice"));
         }
     }
-    Ok(sources)
+    Ok(Some(list))
 }
+
+/// Begins a message that knows its place better than the parser, which names that of the whole list.
+const PLACE: char = '@';
 
 /// What is expected of the audit subsystem, so that rules can ask for it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -243,7 +254,16 @@ impl Error {
         // The place is said already, and what its options could do is for programmers.
         let message = message.split(" at line ").next().unwrap_or(message);
         let message = message.split("; set ").next().unwrap_or(message);
-        Self(format!("{name}{place}: {message}"))
+        let message = message.split(", set ").next().unwrap_or(message);
+        if let Some(placed) = message.strip_prefix(PLACE) {
+            return Self(format!("{name}:{placed}"));
+        }
+        let cure = match message {
+            "expected sequence start" => ": a list is wanted, [one, two]",
+            "invalid boolean" => ": true or false",
+            _ => "",
+        };
+        Self(format!("{name}{place}: {message}{cure}"))
     }
 }
 
@@ -385,10 +405,23 @@ mod tests {
                 "t.yml:2:",
                 "'a' again",
             ),
+            (
+                "logs:\n  sources:\n    - {name: a, kmsg: true}\n    - name: b\n      files: [b]\n",
+                "t.yml:4:7: source 'b'",
+                "absolute",
+            ),
+            (
+                "logs:\n  sources:\n  - {name: a, files: /a}\n",
+                "t.yml:3:",
+                "a list is wanted, [one, two]",
+            ),
+            ("audit: {required: maybe}\n", "t.yml:1:", "true or false"),
+            ("logs: {}\nlogs: {}\n", "t.yml:2:", "duplicate mapping key: logs"),
         ] {
             let line = error(yaml);
             assert!(line.starts_with(place), "{yaml:?}: {line}");
             assert!(line.contains(word) && !line.contains('\n'), "{yaml:?}: {line}");
+            assert!(!line.contains("Policy"), "{line}");
         }
     }
 }

@@ -51,7 +51,12 @@ pub fn parse(line: &[u8]) -> Line<'_> {
     // No host's name ends so: it is the tag already.
     let (host, rest) = if host.ends_with(b":") { (&b"-"[..], untimed) } else { (host, after) };
     let (program, pid, message) = tag(rest);
-    if program.is_none() && is_basic(line) {
+    let doubtful = if is_spaced(line) {
+        pid.is_none() && program != Some(b"kernel")
+    } else {
+        program.is_none() && is_basic(line)
+    };
+    if doubtful {
         return Line { priority, host: b"", program: None, pid: None, message: line, times: 1 };
     }
     let message = if program == Some(b"kernel") { without_uptime(message) } else { message };
@@ -128,7 +133,13 @@ fn after_time(line: &[u8]) -> Option<&[u8]> {
         let (_zone, rest) = word(rest)?;
         return matches(time, b"0000-00-00 00:00:00 ").then_some(rest);
     }
-    let length = if is_traditional(line) { after_fraction(line, 15) } else { iso_length(line)? };
+    let length = if is_traditional(line) {
+        after_fraction(line, 15)
+    } else if is_spaced(line) {
+        after_fraction(line, 19)
+    } else {
+        iso_length(line)?
+    };
     line.get(length..)?.strip_prefix(b" ")
 }
 
@@ -174,6 +185,13 @@ fn is_basic(line: &[u8]) -> bool {
     iso_length(line).is_some_and(|length| {
         length >= 5 && matches!(line[length - 5], b'+' | b'-') && line[length - 1] != b'Z'
     })
+}
+
+/// `2026-11-20 05:13:11`, as some templates of rsyslog have it. Programs of all kinds write that too: only a tag with
+/// a pid, or the kernel's, makes it syslog.
+fn is_spaced(line: &[u8]) -> bool {
+    let (_, line) = priority(line);
+    line.get(..19).is_some_and(|time| matches(time, b"0000-00-00 00:00:00"))
 }
 
 /// Where a fraction of a second ends, if one is there, as in `journalctl -o short-precise`.

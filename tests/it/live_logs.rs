@@ -83,8 +83,8 @@ pub const SEEDS: [(&str, &str, u32); 28] = [
     ("audit: audit_backlog=321 > audit_backlog_limit=320", "audit-backlog-exceeded", 1),
     ("audit: audit_lost=44393 audit_rate_limit=0 audit_backlog_limit=320", "audit-lost", 1),
     ("audit: backlog limit exceeded", "audit-backlog-exceeded", 1),
-    ("audit_printk_skb: 153 callbacks suppressed", "audit-callbacks-suppressed", 153),
-    ("audit_printk_skb: 114 callbacks suppressed", "audit-callbacks-suppressed", 114),
+    ("audit_printk_skb: 153 callbacks suppressed", "audit-printk-suppressed", 153),
+    ("audit_printk_skb: 114 callbacks suppressed", "audit-printk-suppressed", 114),
 ];
 
 pub fn append(path: &Path, text: &str) {

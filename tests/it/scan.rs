@@ -101,6 +101,7 @@ fn every_form_gives_the_same_counts() {
         ("gz", gz(text.as_bytes())),
         ("xz", xz(text.as_bytes())),
         ("zst", zstd(text.as_bytes())),
+        ("marked", [b"\xef\xbb\xbf", text.as_bytes()].concat()),
         ("export", export().into_bytes()),
         ("export.gz", gz(export().as_bytes())),
     ] {
@@ -238,6 +239,7 @@ fn what_cannot_be_read_is_told_with_the_cure() {
     for (path, says) in [
         (&journal, "journalctl --file"),
         (&bzip2, "bzcat"),
+        (&file(dir.path(), "wide", b"\xff\xfeN\0o\0v\0"), "iconv"),
         (&long, "134464 bytes of lines longer than 64 KiB"),
     ] {
         let (report, code) = json(&[], &[path]);

@@ -53,6 +53,9 @@ fn no_log(head: &[u8]) -> Option<&'static str> {
             "this is the journal as JSON; scan it as journalctl -o export … | telltale_exporter scan -",
         );
     }
+    if begins(b"\xff\xfe") || begins(b"\xfe\xff") {
+        return Some("this is UTF-16; iconv -f UTF-16 -t UTF-8 FILE | telltale_exporter scan -");
+    }
     let unpack = begins(b"BZh") || begins(&[0x04, 0x22, 0x4d, 0x18]);
     unpack.then_some(
         "bzip2 and lz4 are not read; unpack it: bzcat or lz4cat FILE | telltale_exporter scan -",
@@ -80,6 +83,11 @@ pub fn read(
             0 => break,
             count => length += count,
         }
+    }
+    // A byte order mark is no part of the first line.
+    if buffer[..length].starts_with(b"\xef\xbb\xbf") {
+        buffer.copy_within(3..length, 0);
+        length -= 3;
     }
     if let Some(cure) = no_log(&buffer[..length]) {
         return vec![format!("{}: {cure}", input.name())];

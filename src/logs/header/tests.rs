@@ -16,6 +16,9 @@ fn both_forms() {
         "2026-11-20T05:13:11Z",
         "Nov 20 05:08:30.123456",
         "2026-11-20T05:13:11+0000",
+        "Fri 2026-11-20 05:13:11 UTC",
+        "2026-11-20 05:13:11",
+        "2026-11-20 05:13:11.573",
     ] {
         let line = format!("{time} ht-web04 sshd[14492]: fatal: setresuid 500: x");
         let expected = (Some("sshd"), Some(14492), "ht-web04", "fatal: setresuid 500: x");
@@ -83,6 +86,20 @@ fn dmesg_with_times() {
     assert_eq!(parts(line), (Some("kernel"), None, "-", "Out of memory: Killed process 1 (x)"));
     let log4j = "2026-11-20T05:13:11,123 ERROR x";
     assert_eq!(parts(log4j), (None, None, "", log4j));
+}
+
+/// A date and a time, which every program writes.
+#[test]
+fn logs_of_other_kinds() {
+    for line in [
+        "2026-11-20 05:13:11 INFO worker: started",
+        "2026-11-20 05:13:11,123 ERROR x",
+        "2026-11-20 05:13:11 UTC [123] LOG: x",
+    ] {
+        assert_eq!(parts(line), (None, None, "", line));
+    }
+    let kernel = "2026-11-20 05:13:11 web04 kernel: x";
+    assert_eq!(parts(kernel), (Some("kernel"), None, "web04", "x"));
 }
 
 /// Without a tag it is no syslog.
