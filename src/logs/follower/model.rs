@@ -69,8 +69,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A line of the writer. No byte is like the one before it: a file that was truncated and begins with the very
-/// bytes that were read of it looks as if nothing had happened.
+/// A line of the writer. Its bytes hardly repeat: a file that was truncated and begins with the very bytes that were
+/// read of it looks as if nothing had happened.
 fn line(nth: u64) -> String {
     let filler = (b'a'..=b'z').cycle().map(char::from);
     format!("line {nth} ")
