@@ -9,9 +9,11 @@
 //! frequent shapes among the lines that no signature knows. [`logrotate`] is a collector of its own.
 
 pub mod anchors;
+pub mod boot;
 pub mod catalog;
 pub mod choice;
 pub mod content;
+pub mod counter;
 pub mod counts;
 pub mod effects;
 pub mod export;
@@ -29,6 +31,8 @@ pub mod shown;
 pub mod signature;
 pub mod snapshot;
 pub mod source;
+pub mod times;
+pub mod twins;
 pub mod unknown;
 pub mod watch;
 
@@ -185,7 +189,8 @@ impl Logs {
 
         let matcher = Live::new(Matcher::new(signatures));
         let (unknown, recent) = Default::default();
-        let shared = Arc::new(Shared { matcher, values, unknown, recent });
+        let zone = times::zone(rootfs);
+        let shared = Arc::new(Shared { matcher, values, unknown, recent, zone });
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let descriptors = limit.unwrap_or(u64::MAX).saturating_sub(OTHER_DESCRIPTORS);
         let descriptors = descriptors / (sources.len() as u64).max(1);

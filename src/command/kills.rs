@@ -12,7 +12,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::input::{Input, Progress};
-use super::times::{Time, Window};
+use super::times::Window;
 use super::{FINE, WRONG};
 use crate::audit::auditd;
 use crate::audit::events::event::Event;
@@ -21,6 +21,7 @@ use crate::audit::events::record::Record;
 use crate::audit::events::signals::{Kill, number};
 use crate::audit::events::story::{Reader, Teller};
 use crate::logs::lines::Lines;
+use crate::logs::times::Time;
 
 /// Bytes that are read at once.
 const PIECE: usize = 256 * 1024;

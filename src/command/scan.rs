@@ -13,14 +13,16 @@ use super::{FINE, FOUND, Format, WRONG};
 use crate::args::Args;
 use crate::logs::matcher::Matcher;
 use crate::logs::signature::Verdict;
+use crate::logs::times::Clock;
 
 mod bar;
+mod duplicates;
 mod reader;
 pub mod report;
 mod tally;
 
 use super::input::{Input, Progress};
-use super::times::{Clock, Window};
+use super::times::Window;
 use bar::Bar;
 use report::{Look, Report};
 use tally::Tally;
@@ -69,10 +71,12 @@ pub(super) fn run(options: &Options, args: &Args) -> Result<u8, String> {
     let matcher = Matcher::new(super::catalogue(args)?);
     let progress = Arc::new(Progress::default());
     let mut bar = Bar::new(&options.files, &progress);
-    let mut tally = Tally::new(&matcher, window, options.unknown > 0);
+    let files = duplicates::by_log(&options.files);
+    let several = duplicates::count_logs(&files) > 1;
+    let mut tally = Tally::new(&matcher, window, options.unknown > 0, several);
     let mut errors = Vec::new();
-    for path in &options.files {
-        errors.extend(scan(path, (now, &zone), &progress, &mut tally, &mut bar));
+    for file in files {
+        errors.extend(scan(file, (now, &zone), &progress, &mut tally, &mut bar));
     }
     drop(bar);
     let report = Report { errors, ..tally.report(options.unknown) };
@@ -87,7 +91,7 @@ pub(super) fn run(options: &Options, args: &Args) -> Result<u8, String> {
 
 /// Reads one file; what could not be read of it comes back.
 fn scan(
-    path: &Path,
+    (log, path): (u32, &Path),
     (now, zone): (i64, &TimeZone),
     progress: &Arc<Progress>,
     tally: &mut Tally<'_>,
@@ -99,8 +103,8 @@ fn scan(
     };
     let modified = input.modified().and_then(|time| Timestamp::try_from(time).ok());
     let reference = modified.map_or(now, Timestamp::as_microsecond);
-    let mut clock = Clock::new(zone.clone(), reference, None);
-    tally.begin_file();
+    let mut clock = Clock::new(zone.clone(), reference);
+    tally.begin_file(log);
     reader::read(&mut input, &mut clock, tally, || bar.draw())
 }
 

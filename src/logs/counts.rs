@@ -1,16 +1,21 @@
 //! What the lines of one source add up to, and how far they were read: published together.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::boot::{When, kernel_start};
+use super::counter::{self, Before, Counted, Parse};
 use super::effects::{LostMessages, Sums};
-use super::header::{self, Line};
+use super::header::Line;
 use super::matcher::Matcher;
+use super::times::{Clock, Time};
+use super::twins::Twins;
 use super::unknown::Shapes;
 use super::{follower, journal, kmsg, lock};
 use crate::audit::events::event::Event;
@@ -75,6 +80,8 @@ pub struct Counts {
     pub audit: Totals,
     /// By id of the signature: another catalogue may give it another place, or take it out for a while.
     pub signatures: BTreeMap<String, Matched>,
+    /// Audit events that may be told a second time.
+    pub twins: Twins,
 }
 
 /// What one signature has counted.
@@ -82,7 +89,7 @@ pub struct Counts {
 pub struct Matched {
     /// Events.
     pub count: u64,
-    /// When the last of them was read.
+    /// When the last of them was written, by its own time; else when it was read.
     pub last: SystemTime,
     /// By name of the capture and value.
     pub captures: BTreeMap<String, BTreeMap<String, u64>>,
@@ -117,16 +124,16 @@ pub enum Place {
 pub struct File {
     /// Which files it is, and how far they are read.
     pub state: follower::State,
-    /// The last line, if it was counted: the next may say that it was repeated.
-    pub previous: Vec<u8>,
+    /// What its next line needs to know of those before.
+    pub before: Before,
     /// Audit records whose event is not complete; of logs of the audit daemon only.
     pub joiner: Option<Joiner>,
     /// Why it cannot be read.
     pub error: Option<String>,
 }
 
-/// A longer line is not remembered for being repeated.
-const MAX_PREVIOUS: usize = 4096;
+/// A time that is ahead of the clock by more is not believed.
+const MAX_AHEAD: Duration = Duration::from_secs(300);
 
 /// What all sources share.
 pub struct Shared {
@@ -138,6 +145,8 @@ pub struct Shared {
     pub unknown: Mutex<Shapes>,
     /// The last stories of the audit events; for people too.
     pub recent: Mutex<Recent>,
+    /// The zone of the host, which the times of its lines are of.
+    pub zone: TimeZone,
 }
 
 /// Of the lines of one piece that nothing matches, so many are all looked at for their shape, and then
@@ -149,7 +158,7 @@ const SHARE: u64 = 16;
 #[derive(Clone, Copy)]
 pub enum Form {
     /// Text, taken apart so.
-    Text(for<'l> fn(&'l [u8]) -> Line<'l>),
+    Text(Parse),
     /// Records of the audit log, at this time of a clock that never goes backwards, in milliseconds.
     Audit(u64),
 }
@@ -164,6 +173,8 @@ pub struct Counter<'a> {
     pub form: Form,
     /// The time.
     pub now: SystemTime,
+    /// The times of lines, and when the kernel started; of few pieces any is asked for.
+    clock: OnceCell<(RefCell<Clock>, i64)>,
     /// Lines of this piece that nothing matched.
     pub unmatched: Cell<u64>,
 }
@@ -172,13 +183,14 @@ impl<'a> Counter<'a> {
     /// For lines of this kind that are read now.
     pub fn new(shared: &'a Shared, form: Form) -> Self {
         let (matcher, now) = (shared.matcher.get(), SystemTime::now());
-        Self { shared, matcher, form, now, unmatched: Cell::new(0) }
+        let (clock, unmatched) = (OnceCell::new(), Cell::new(0));
+        Self { shared, matcher, form, now, clock, unmatched }
     }
 
     /// Counts a line of a file.
     pub fn count(&self, bytes: &[u8], file: &mut File, counts: &mut Counts) {
         match self.form {
-            Form::Text(parse) => self.count_text(bytes, parse, &mut file.previous, counts),
+            Form::Text(parse) => self.count_text(bytes, parse, &mut file.before, counts),
             Form::Audit(_) => self.count_record(bytes, &mut file.joiner, counts),
         }
     }
@@ -217,80 +229,96 @@ impl<'a> Counter<'a> {
         }
     }
 
-    /// Counts a line of text; `last message repeated 3 times` is three of the line before.
-    fn count_text(
-        &self,
-        bytes: &[u8],
-        parse: for<'l> fn(&'l [u8]) -> Line<'l>,
-        previous: &mut Vec<u8>,
-        counts: &mut Counts,
-    ) {
-        if !self.matcher.concerns(bytes) {
+    /// Counts a line of text.
+    fn count_text(&self, bytes: &[u8], parse: Parse, before: &mut Before, counts: &mut Counts) {
+        if before.passes(&self.matcher, bytes) {
             counts.pass(self.now, None);
-            previous.clear();
             self.note(|| parse(bytes), bytes, None);
             return;
         }
-        let line = parse(bytes);
-        if let Some(times) = header::repeats(&line)
-            && !previous.is_empty()
-        {
-            let line = Line { times, ..parse(previous) };
-            self.add(&line, bytes, None, counts);
+        let mut twins = std::mem::take(&mut counts.twins);
+        self.with_lines(|lines| {
+            lines.text(bytes, parse, (before, &mut twins), |counted| {
+                self.add(counted, None, counts);
+            });
+        });
+        counts.twins = twins;
+    }
+
+    /// Counts a message that came taken apart, with its level and what is known of its time; `serial`: of the
+    /// audit event that it tells.
+    pub fn count_message(
+        &self,
+        line: &Line<'_>,
+        level: Option<u8>,
+        (when, serial): (When, Option<u64>),
+        counts: &mut Counts,
+    ) {
+        counts.bytes += line.message.len() as u64;
+        if !self.matcher.concerns(line.message) {
+            counts.pass(self.now, level);
+            self.note(|| *line, line.message, level);
             return;
         }
-        let matched = self.add(&line, bytes, None, counts);
-        if !matched {
-            self.note(|| line, bytes, None);
-        }
-        previous.clear();
-        if matched && bytes.len() <= MAX_PREVIOUS {
-            previous.extend_from_slice(bytes);
-        }
+        let mut twins = std::mem::take(&mut counts.twins);
+        let memory = (&mut Before::default(), &mut twins);
+        let known = (serial, when.uptime.map(|_| kernel_start()));
+        let counted = counter::message(&self.matcher, line, when, known, memory);
+        self.add(&counted, level, counts);
+        counts.twins = twins;
     }
 
-    /// Counts a message that came taken apart, with its level.
-    pub fn count_message(&self, line: &Line<'_>, level: Option<u8>, counts: &mut Counts) {
-        counts.bytes += line.message.len() as u64;
-        let concerns = self.matcher.concerns(line.message);
-        if !concerns {
-            counts.pass(self.now, level);
-        }
-        if !concerns || !self.add(line, line.message, level, counts) {
-            self.note(|| *line, line.message, level);
-        }
+    /// Asks what lines are.
+    fn with_lines<'m, R>(&'m self, ask: impl FnOnce(&mut counter::Counter<'m, '_>) -> R) -> R {
+        let (clock, current) = self.clock.get_or_init(|| {
+            let now = self.now.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
+            (RefCell::new(Clock::new(self.shared.zone.clone(), now)), kernel_start())
+        });
+        let (clock, current) = (&mut clock.borrow_mut(), Some(*current));
+        ask(&mut counter::Counter { matcher: &self.matcher, clock, current })
     }
 
-    /// Counts one line, whose whole text this is; whether a signature matched it.
-    fn add(&self, line: &Line<'_>, text: &[u8], level: Option<u8>, counts: &mut Counts) -> bool {
-        let matches = self.matcher.matches(line);
-        if matches.is_empty() {
+    /// Counts one line.
+    fn add(&self, counted: &Counted<'_, '_>, level: Option<u8>, counts: &mut Counts) {
+        if !counted.known {
             counts.pass(self.now, level);
-            return false;
+            self.note(|| counted.line, counted.text, level);
+            return;
         }
         counts.lines += 1;
         counts.last_line = Some(self.now);
-        for found in matches {
+        let time = self.believed(counted.time);
+        for found in &counted.matches {
             let id = &self.matcher.signatures()[found.signature].id.value;
             if !counts.signatures.contains_key(id) {
-                counts.signatures.insert(id.clone(), Matched::none(self.now));
+                counts.signatures.insert(id.clone(), Matched::default());
             }
             if ENDINGS.contains(&&**id) {
-                let millis = self.now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+                let millis = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
                 let millis = u64::try_from(millis).unwrap_or(u64::MAX);
-                lock(&self.shared.recent).add_line(millis, text);
+                lock(&self.shared.recent).add_line(millis, counted.text);
             }
             let Some(matched) = counts.signatures.get_mut(id) else { continue };
             matched.count = matched.count.saturating_add(found.count);
-            matched.last = self.now;
-            for (name, value) in found.captures {
+            matched.last = matched.last.max(time);
+            for (name, value) in &found.captures {
                 let label = self.shared.values.label(id, name, value);
-                let counted = matched.captures.entry(name.to_owned()).or_default();
+                let counted = matched.captures.entry((*name).to_owned()).or_default();
                 let total = counted.entry(label).or_default();
                 *total = total.saturating_add(found.count);
             }
         }
-        true
+    }
+
+    /// When a line was written by its own word, if that can be.
+    fn believed(&self, time: Option<Time>) -> SystemTime {
+        let own = match time {
+            Some(Time::At(micros)) => u64::try_from(micros).ok(),
+            _ => None,
+        };
+        let own = own.and_then(|micros| UNIX_EPOCH.checked_add(Duration::from_micros(micros)));
+        own.filter(|own| self.now + MAX_AHEAD >= *own).unwrap_or(self.now)
     }
 
     /// Notes the shape of a line that nothing matches, or of one in so many.
@@ -323,12 +351,14 @@ impl Counts {
     }
 }
 
-impl Matched {
+impl Default for Matched {
     /// Nothing so far.
-    fn none(now: SystemTime) -> Self {
-        Self { count: 0, last: now, captures: BTreeMap::new() }
+    fn default() -> Self {
+        Self { count: 0, last: UNIX_EPOCH, captures: BTreeMap::new() }
     }
+}
 
+impl Matched {
     /// Adds what another source has counted.
     pub fn merge(&mut self, other: Self) {
         self.count = self.count.saturating_add(other.count);
@@ -355,7 +385,7 @@ mod tests {
             captures: [who]}";
         let matcher = Live::new(Matcher::new(serde_saphyr::from_str(yaml).unwrap()));
         let (values, unknown, recent) = Default::default();
-        let shared = Shared { matcher, values, unknown, recent };
+        let shared = Shared { matcher, values, unknown, recent, zone: TimeZone::UTC };
         let (mut counts, mut file) = (Counts::default(), File::default());
         let counter = Counter::new(&shared, Form::Text(header::parse));
         for round in 0..3 {

@@ -5,6 +5,7 @@
 
 use memchr::{memchr, memchr2};
 
+use super::boot::When;
 use super::header::Line;
 use super::journal;
 
@@ -18,7 +19,7 @@ const MAX_NAME: usize = 256;
 const MAX_LENGTH: u64 = 768 << 20;
 
 /// The fields that are kept.
-const WANTED: [&[u8]; 11] = [
+const WANTED: [&[u8]; 14] = [
     b"MESSAGE",
     b"SYSLOG_IDENTIFIER",
     b"_COMM",
@@ -30,6 +31,9 @@ const WANTED: [&[u8]; 11] = [
     b"__REALTIME_TIMESTAMP",
     b"__CURSOR",
     b"_BOOT_ID",
+    b"_AUDIT_ID",
+    b"__MONOTONIC_TIMESTAMP",
+    b"_SOURCE_MONOTONIC_TIMESTAMP",
 ];
 
 /// Whether a stream that begins so is an export.
@@ -95,6 +99,18 @@ impl Entry {
     /// When the journal got it, in microseconds since 1970.
     pub fn realtime(&self) -> Option<i64> {
         self.field(8).and_then(number)
+    }
+
+    /// When it was written.
+    pub fn when(&self) -> When {
+        let kernel = self.transport() == Some(b"kernel");
+        let source = self.field(13).and_then(number).filter(|_| kernel);
+        When::of_journal(self.realtime(), self.field(12).and_then(number), source)
+    }
+
+    /// The serial of the audit event that it tells.
+    pub fn audit(&self) -> Option<u64> {
+        self.field(11).and_then(number)
     }
 
     /// Where it stands in the journal.

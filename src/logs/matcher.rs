@@ -7,6 +7,7 @@ use memchr::{memchr_iter, memmem};
 use regex::bytes::Captures;
 
 use super::anchors;
+use super::boot;
 use super::finder::Finder;
 use super::header::{self, Line};
 use super::signature::{Signature, Wording};
@@ -34,7 +35,9 @@ pub struct Match<'m, 'l> {
 impl Matcher {
     /// Indexes the signatures.
     pub fn new(signatures: Vec<Signature>) -> Self {
-        let mut anchored = vec![(header::REPEATED.to_vec(), signatures.len())];
+        let others = boot::TELLING.into_iter().chain([header::REPEATED]);
+        let mut anchored: Vec<_> =
+            others.map(|anchor| (anchor.to_vec(), signatures.len())).collect();
         for (nth, signature) in signatures.iter().enumerate() {
             for wording in &signature.pattern.0 {
                 // One without an anchor is refused where it is read.
@@ -51,7 +54,7 @@ impl Matcher {
     }
 
     /// Whether a line, with its header or without, is worth being taken apart: else nothing matches it,
-    /// and it does not repeat the line before.
+    /// it does not repeat the line before, and does not tell when the kernel started.
     pub fn concerns(&self, line: &[u8]) -> bool {
         self.finder.any(line)
     }

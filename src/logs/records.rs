@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::boot::When;
 use super::counts::{Counter, Counts, Form, Place, Published, Shared};
 use super::effects::LostMessages;
 use super::header::{self, Line};
@@ -170,8 +171,9 @@ fn kernel(
     place: &mut Option<Place>,
 ) -> io::Result<bool> {
     let outcome = reader.read(|record| {
+        let when = When { header: None, uptime: i64::try_from(record.micros).ok() };
         for line in record.lines() {
-            counter.count_message(&line, Some(record.level), counts);
+            counter.count_message(&line, Some(record.level), (when, None), counts);
         }
     })?;
     counts.sums.lose_messages(LostMessages::Overwritten, outcome.lost);
@@ -208,7 +210,7 @@ fn entries(reader: &mut journal::Reader, counter: &Counter<'_>, counts: &mut Cou
             times: 1,
         };
         for line in journal::lines(whole, Some(entry.transport)) {
-            counter.count_message(&line, entry.priority, counts);
+            counter.count_message(&line, entry.priority, (entry.when(), entry.audit), counts);
         }
     });
     counts.sums.lose_messages(LostMessages::Missing, outcome.lost);

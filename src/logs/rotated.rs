@@ -47,7 +47,7 @@ pub fn is_compressed(name: &OsStr) -> bool {
 }
 
 /// The name without the ending of a compressed file, and whether it had one.
-fn plain(name: &[u8]) -> (&[u8], bool) {
+pub fn plain(name: &[u8]) -> (&[u8], bool) {
     let bare = COMPRESSED.iter().find_map(|ending| name.strip_suffix(*ending));
     (bare.unwrap_or(name), bare.is_some())
 }

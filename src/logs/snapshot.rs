@@ -11,9 +11,11 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::counter::Before;
 use super::counts::{self, ByLevel, Counts, Matched, Place, Published, Values};
 use super::effects::Sums;
 use super::follower;
+use super::twins::Twins;
 use crate::audit::events::joiner::{Ended, Joiner, Limits};
 use crate::audit::events::totals::Totals;
 use crate::config;
@@ -42,13 +44,14 @@ struct Source {
     audit: Totals,
     /// By id.
     signatures: BTreeMap<String, Matched>,
+    twins: Twins,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct File {
     path: Vec<u8>,
     state: follower::State,
-    previous: Vec<u8>,
+    before: Before,
     /// Records of audit events that are not complete, and the events that ended last.
     open: Vec<Vec<u8>>,
     ended: Vec<Ended>,
@@ -75,7 +78,7 @@ impl Snapshot {
             let file = |(path, file): (&PathBuf, &counts::File)| File {
                 path: path.as_os_str().as_bytes().to_vec(),
                 state: file.state.clone(),
-                previous: file.previous.clone(),
+                before: file.before.clone(),
                 open: joiner(file).flat_map(Joiner::open_lines).map(<[u8]>::to_vec).collect(),
                 ended: joiner(file).flat_map(Joiner::ended).cloned().collect(),
             };
@@ -90,6 +93,7 @@ impl Snapshot {
                 last_line: counts.last_line,
                 audit: counts.audit.clone(),
                 signatures: counts.signatures.clone(),
+                twins: counts.twins.clone(),
             }
         };
         let named = |(of, published): &(&config::Source, Published)| {
@@ -138,6 +142,7 @@ impl Snapshot {
             last_line: source.last_line,
             audit: source.audit,
             signatures: source.signatures,
+            twins: source.twins,
         };
         let file = |file: File| {
             let path = PathBuf::from(OsString::from_vec(file.path));
@@ -147,8 +152,8 @@ impl Snapshot {
             let resumed =
                 || Joiner::resumed(Limits::default(), file.ended, lines, 0, &mut Vec::new());
             let joiner = followed.then(resumed);
-            let (state, previous) = (file.state, file.previous);
-            let shown = counts::File { state, previous, joiner, error: None };
+            let (state, before) = (file.state, file.before);
+            let shown = counts::File { state, before, joiner, error: None };
             super::source::covers(configured, &path).then_some((path, shown))
         };
         let files = source.files.into_iter().filter_map(file).collect();

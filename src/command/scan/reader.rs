@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use super::tally::Tally;
 use crate::command::input::Input;
-use crate::command::times::{self, Clock, Time};
+
+use crate::logs::boot::When;
 use crate::logs::export::{self, Export};
-use crate::logs::header;
 use crate::logs::kmsg::dump::{self, Dmesg, Dump};
 use crate::logs::kmsg::record::{Part, Record};
 use crate::logs::lines::Lines;
+use crate::logs::times::{self, Clock};
 
 /// Bytes that are read at once.
 const PIECE: usize = 256 * 1024;
@@ -114,7 +115,7 @@ pub fn read(
             // The last line of a file need not have an end.
             lines.hand_out(|line| one(&mut form, line, clock, tally));
             match form {
-                Form::Kernel(dump) => dump.end(|record| kernel(record, clock, tally)),
+                Form::Kernel(dump) => dump.end(|record| kernel(record, tally)),
                 _ => 0,
             }
         }
@@ -135,48 +136,49 @@ pub fn read(
 /// A line of a text or of a copy of `/dev/kmsg`.
 fn one(form: &mut Form, line: &[u8], clock: &mut Clock, tally: &mut Tally<'_>) {
     match form {
-        Form::Kernel(dump) => dump.take(line, |record| kernel(record, clock, tally)),
+        Form::Kernel(dump) => dump.take(line, |record| kernel(record, tally)),
         _ => text(line, clock, tally),
     }
 }
 
-fn kernel(record: &Record<'_>, clock: &Clock, tally: &mut Tally<'_>) {
-    let time = i64::try_from(record.micros).ok().map(|micros| clock.uptime(micros));
-    of_record(record, time, tally);
+fn kernel(record: &Record<'_>, tally: &mut Tally<'_>) {
+    let when = When { header: None, uptime: i64::try_from(record.micros).ok() };
+    of_record(record, when, tally);
 }
 
-fn of_record(record: &Record<'_>, time: Option<Time>, tally: &mut Tally<'_>) {
+fn of_record(record: &Record<'_>, when: When, tally: &mut Tally<'_>) {
     for line in record.lines() {
-        tally.line(&line, line.message, time);
+        tally.line(&line, when, None);
     }
 }
 
 fn journal(entry: &export::Entry, tally: &mut Tally<'_>) {
     for line in entry.lines() {
-        tally.line(&line, line.message, entry.realtime().map(Time::At));
+        tally.line(&line, entry.when(), entry.audit());
     }
 }
 
 fn text(line: &[u8], clock: &mut Clock, tally: &mut Tally<'_>) {
-    if !tally.is_within(|| clock.of(line)) {
+    if !tally.is_asked_for(line, clock) {
         return;
     }
-    if !tally.concerns(line) && !tally.looks_at_unknown() {
+    if tally.passes(line) && !tally.looks_at_unknown() {
         tally.pass(line);
         return;
     }
     let (decoded, rest) =
         dump::decoded(line).map_or((None, line), |(name, rest)| (Some(name), rest));
     if let Some(Dmesg { priority, micros, text }) = dump::dmesg_line(rest) {
-        kernel(&printed(decoded.or(priority), micros, text), clock, tally);
+        kernel(&printed(decoded.or(priority), micros, text), tally);
     } else if let Some(text) =
         times::dated(rest).map(|(_, text)| text).or_else(|| dump::human(rest))
     {
-        of_record(&printed(decoded, 0, text), clock.of(rest), tally);
+        let when = When { header: clock.of(rest), uptime: None };
+        of_record(&printed(decoded, 0, text), when, tally);
     } else if decoded.is_some() {
-        of_record(&printed(decoded, 0, rest), None, tally);
+        of_record(&printed(decoded, 0, rest), When::default(), tally);
     } else {
-        tally.text(line, &header::parse(line), || clock.of(line));
+        tally.text(line, clock);
     }
 }
 

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::command::times::Time;
 use crate::logs::signature::{Severity, Verdict};
+use crate::logs::times::Time;
 
 mod markdown;
 mod text;
@@ -30,6 +30,10 @@ pub struct Report {
     pub signatures: Vec<Finding>,
     /// Shapes of the lines that none knows, the most frequent first.
     pub unknown: Vec<Shape>,
+    /// Events that are not counted, for another log tells the same.
+    pub left_out: u64,
+    /// There were too many events to remember all: some may be counted for several logs.
+    pub forgot: bool,
     /// What was not read, or not to its end: one line each.
     pub errors: Vec<String>,
 }
@@ -166,6 +170,21 @@ pub(in crate::command) fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+/// What was left out because another log has it too, for people; one sentence or two.
+fn left_out(report: &Report) -> Option<String> {
+    if report.left_out == 0 && !report.forgot {
+        return None;
+    }
+    let mut said =
+        format!("{} left out that another log tells too.", counted(report.left_out, "event"));
+    if report.forgot {
+        said.push_str(
+            " There were too many to remember all: events may count once for each log that tells them.",
+        );
+    }
+    Some(said)
 }
 
 /// 1,234,567.

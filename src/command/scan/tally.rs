@@ -2,10 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::duplicates::Duplicates;
 use super::report::{Capture, Finding, Report, Shape, readable};
-use crate::command::times::{Time, Window};
+use crate::command::times::Window;
+use crate::logs::boot::{Boot, When};
+use crate::logs::counter::{self, Before, Counted, Counter};
 use crate::logs::header::{self, Line};
 use crate::logs::matcher::Matcher;
+use crate::logs::times::{Clock, Time};
+use crate::logs::twins::Twins;
 use crate::logs::unknown::Shapes;
 
 /// So many unknown lines are all looked at; of those that follow about one in [`SHARE`].
@@ -41,8 +46,13 @@ pub struct Tally<'m> {
     /// Not every unknown line was looked at.
     sampled: bool,
     dice: u64,
-    /// The last line, if it was counted: the next may say that it was repeated.
-    previous: Vec<u8>,
+    /// What the next line needs to know of those before.
+    before: Before,
+    /// Audit events that the log may tell again.
+    twins: Twins,
+    duplicates: Duplicates,
+    /// The log that is read.
+    log: u32,
 }
 
 /// What one signature has counted.
@@ -51,14 +61,17 @@ struct Found {
     count: u64,
     first: Option<Time>,
     last: Option<Time>,
+    /// The first and the last line of this boot with the kernel's clock: a later line may tell when the boot was.
+    kernel: Option<(When, When)>,
     example: Vec<u8>,
     programs: Vec<Vec<u8>>,
     captures: BTreeMap<String, HashMap<Vec<u8>, u64>>,
 }
 
 impl<'m> Tally<'m> {
-    /// Nothing counted yet; `unknown` says whether the shapes of unknown lines are asked for.
-    pub fn new(matcher: &'m Matcher, window: Window, unknown: bool) -> Self {
+    /// Nothing counted yet; `unknown` says whether the shapes of unknown lines are asked for, `several` whether
+    /// more than one log is read.
+    pub fn new(matcher: &'m Matcher, window: Window, unknown: bool, several: bool) -> Self {
         Self {
             matcher,
             window,
@@ -70,33 +83,53 @@ impl<'m> Tally<'m> {
             shapes: unknown.then(Shapes::default),
             sampled: false,
             dice: 1,
-            previous: Vec::new(),
+            before: Before::default(),
+            twins: Twins::default(),
+            duplicates: Duplicates::new(several),
+            log: 0,
         }
     }
 
-    /// What follows has no line before.
-    pub fn begin_file(&mut self) {
+    /// What follows is of a file of this log, and has no line before.
+    pub fn begin_file(&mut self, log: u32) {
         self.within = true;
-        self.previous.clear();
+        let boot = std::mem::take(&mut self.before).boot;
+        self.date_kernel_lines(&boot);
+        if self.log != log {
+            self.log = log;
+            self.twins = Twins::default();
+            self.duplicates.begin_log(log);
+        }
     }
 
-    /// Whether a line of this time was asked for; one without follows the line before.
-    pub fn is_within(&mut self, time: impl FnOnce() -> Option<Time>) -> bool {
-        if !self.window.is_all()
-            && let Some(time) = time()
-        {
+    /// Whether a line was asked for: by the kernel's clock where it has that, and with the line before where it has
+    /// no time.
+    fn is_within(&mut self, when: When, message: &[u8]) -> bool {
+        if let Some(boot) = self.before.boot.note(when, message) {
+            self.date_kernel_lines(&boot);
+        }
+        if let Some(time) = self.before.boot.place(when, None) {
             self.within = self.window.has(time);
         }
         if !self.within {
             // What repeats a line that was not asked for does not repeat an earlier one.
-            self.previous.clear();
+            self.before.forget_line();
         }
         self.within
     }
 
-    /// Whether a line may have to be counted; else it need not be taken apart for that.
-    pub fn concerns(&self, line: &[u8]) -> bool {
-        self.matcher.concerns(line)
+    /// Whether a line of a text was asked for.
+    pub fn is_asked_for(&mut self, raw: &[u8], clock: &mut Clock) -> bool {
+        if self.window.is_all() {
+            return true;
+        }
+        let line = header::parse(raw);
+        self.is_within(counter::when(raw, &line, clock), line.message)
+    }
+
+    /// Whether nothing matches a line, whatever it is taken apart to.
+    pub fn passes(&mut self, line: &[u8]) -> bool {
+        self.before.passes(self.matcher, line)
     }
 
     /// Whether the next unknown line is one of those whose shape is looked for.
@@ -119,7 +152,6 @@ impl<'m> Tally<'m> {
     pub fn pass(&mut self, raw: &[u8]) {
         self.read(raw);
         self.miss();
-        self.previous.clear();
     }
 
     fn read(&mut self, raw: &[u8]) {
@@ -134,66 +166,80 @@ impl<'m> Tally<'m> {
         self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
     }
 
-    /// Counts a line of a text within the window; `last message repeated 3 times` is three of the line
-    /// before.
-    pub fn text(&mut self, raw: &[u8], line: &Line<'_>, time: impl FnOnce() -> Option<Time>) {
-        let previous = std::mem::take(&mut self.previous);
-        if let Some(times) = header::repeats(line)
-            && !previous.is_empty()
+    /// Counts a line of a text within the window.
+    pub fn text(&mut self, raw: &[u8], clock: &mut Clock) {
+        self.read(raw);
+        let mut memory = (std::mem::take(&mut self.before), std::mem::take(&mut self.twins));
+        let mut lines = Counter { matcher: self.matcher, clock, current: None };
+        lines.text(raw, header::parse, (&mut memory.0, &mut memory.1), |counted| {
+            self.count(counted)
+        });
+        (self.before, self.twins) = memory;
+    }
+
+    /// Counts a line of the journal or of the kernel's log, if it lies within the window. `serial`: of the
+    /// audit event that it tells, if that is known.
+    pub fn line(&mut self, line: &Line<'_>, when: When, serial: Option<u64>) {
+        if !self.window.is_all() && !self.is_within(when, line.message) {
+            return;
+        }
+        self.read(line.message);
+        if !self.matcher.concerns(line.message) {
+            self.unknown(line, line.message);
+            return;
+        }
+        let mut memory = (std::mem::take(&mut self.before), std::mem::take(&mut self.twins));
+        let both = (&mut memory.0, &mut memory.1);
+        let mut counted = counter::message(self.matcher, line, when, (serial, None), both);
+        self.count(&mut counted);
+        (self.before, self.twins) = memory;
+    }
+
+    /// Counts what a line is counted for, unless another log had it.
+    fn count(&mut self, counted: &mut Counted<'_, '_>) {
+        if let Some(boot) = counted.ended {
+            self.date_kernel_lines(&boot);
+        }
+        if !counted.known {
+            self.unknown(&counted.line, counted.text);
+            return;
+        }
+        if self.duplicates.is_on()
+            && !counted.matches.is_empty()
+            && let Some(event) = counted.identity()
         {
-            self.read(raw);
-            self.count(&Line { times, ..header::parse(&previous) }, &previous, time);
-            self.previous = previous;
-            return;
+            counted.keep(self.duplicates.new_of(event, counted.line.times));
         }
-        self.read(raw);
-        self.previous = previous;
-        self.previous.clear();
-        if self.count(line, raw, time) {
-            if raw.len() <= MAX_EXAMPLE {
-                self.previous.extend_from_slice(raw);
-            }
-        } else {
-            self.unknown(line, raw);
-        }
-    }
-
-    /// Counts a line of the journal or of the kernel's log, if it lies within the window.
-    pub fn line(&mut self, line: &Line<'_>, raw: &[u8], time: Option<Time>) {
-        if !self.is_within(|| time) {
-            return;
-        }
-        self.read(raw);
-        if !self.concerns(line.message) || !self.count(line, raw, || time) {
-            self.unknown(line, raw);
-        }
-    }
-
-    /// Whether a signature matched the line.
-    fn count(&mut self, line: &Line<'_>, raw: &[u8], time: impl FnOnce() -> Option<Time>) -> bool {
-        let matches = self.matcher.matches(line);
-        if matches.is_empty() {
-            return false;
-        }
-        let time = time();
-        for matched in matches {
+        for matched in &counted.matches {
             let found = self.found.entry(matched.signature).or_default();
             if found.count == 0 {
-                found.example = raw[..raw.len().min(MAX_EXAMPLE)].to_vec();
+                found.example = counted.text[..counted.text.len().min(MAX_EXAMPLE)].to_vec();
             }
             found.count = found.count.saturating_add(matched.count);
-            found.extend(time);
-            if let Some(program) = line.program
+            match counted.when.uptime {
+                Some(_) => found.remember(counted.when),
+                None => found.extend(counted.time),
+            }
+            if let Some(program) = counted.line.program
                 && found.programs.len() < MAX_PROGRAMS
                 && !found.programs.iter().any(|known| known == program)
             {
                 found.programs.push(program.to_vec());
             }
-            for (name, value) in matched.captures {
+            for (name, value) in &matched.captures {
                 found.capture(name, value, matched.count);
             }
         }
-        true
+    }
+
+    /// A boot is over, and all that is known of when it was: its lines have their times.
+    fn date_kernel_lines(&mut self, boot: &Boot) {
+        for found in self.found.values_mut() {
+            if let Some((first, last)) = found.kernel.take() {
+                found.extend(boot.place(first, None));
+                found.extend(boot.place(last, None));
+            }
+        }
     }
 
     fn unknown(&mut self, line: &Line<'_>, raw: &[u8]) {
@@ -206,7 +252,10 @@ impl<'m> Tally<'m> {
     }
 
     /// The report, with so many shapes of unknown lines.
-    pub fn report(self, unknown: usize) -> Report {
+    pub fn report(mut self, unknown: usize) -> Report {
+        let boot = self.before.boot;
+        self.date_kernel_lines(&boot);
+        let (left_out, forgot) = self.duplicates.end();
         let (matcher, sampled) = (self.matcher, self.sampled);
         let found = self.found.into_iter().map(|(nth, found)| found.finding(matcher, nth));
         let mut signatures: Vec<_> = found.collect();
@@ -228,12 +277,25 @@ impl<'m> Tally<'m> {
             unmatched: self.unmatched,
             signatures,
             unknown: top.into_iter().map(shape).collect(),
+            left_out,
+            forgot,
             errors: Vec::new(),
         }
     }
 }
 
 impl Found {
+    /// A line with the kernel's clock.
+    fn remember(&mut self, when: When) {
+        let (first, last) = self.kernel.get_or_insert((when, when));
+        if when.uptime < first.uptime {
+            *first = when;
+        }
+        if when.uptime > last.uptime {
+            *last = when;
+        }
+    }
+
     /// A date says more than a time since boot.
     fn extend(&mut self, time: Option<Time>) {
         let Some(time) = time else { return };

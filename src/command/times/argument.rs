@@ -4,7 +4,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
-use super::{DAY, SECOND, in_zone, iso};
+use crate::logs::times::{self, DAY, SECOND, in_zone, iso};
 
 /// What is accepted, for help and errors.
 const FORMS: &str = "2026-11-20, '2026-11-20 05:13[:11]', 2026-11-20T05:13:11Z (or +01:00), \
@@ -77,7 +77,7 @@ fn parse(text: &str, now: i64, zone: &TimeZone) -> Option<i64> {
 fn of_day(date: Date, text: &str, zone: &TimeZone) -> Option<i64> {
     let parts: Vec<i8> = text
         .split(':')
-        .map(|part| if part.len() == 2 { super::number(part.as_bytes()) } else { None })
+        .map(|part| if part.len() == 2 { times::number(part.as_bytes()) } else { None })
         .map(|part| part.and_then(|part| i8::try_from(part).ok()))
         .collect::<Option<_>>()?;
     let (hour, minute, second) = match parts[..] {
@@ -100,7 +100,7 @@ fn span(text: &str) -> Option<i64> {
     let mut sum = 0i64;
     while !rest.is_empty() {
         let digits = rest.find(|letter: char| !letter.is_ascii_digit())?;
-        let count = super::number(&rest.as_bytes()[..digits])?;
+        let count = times::number(&rest.as_bytes()[..digits])?;
         rest = rest[digits..].trim_start();
         let end = rest.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(rest.len());
         let unit = match &rest[..end] {
@@ -119,8 +119,8 @@ fn span(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Time;
     use super::*;
+    use crate::logs::times::Time;
 
     /// A Friday, 05:13:11 UTC.
     const NOW: &str = "2026-11-20T05:13:11Z";

@@ -1,9 +1,11 @@
 //! What is kept of an entry.
 
+use crate::logs::boot::When;
+
 /// A longer value is cut.
 pub const MAX_VALUE: usize = 64 * 1024;
 /// Bytes within which the name of every field that is kept ends.
-pub const NAME: usize = 20;
+pub const NAME: usize = 28;
 
 /// An entry of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +14,11 @@ pub struct Entry<'a> {
     pub realtime_usec: u64,
     /// Its number among those of its journald.
     pub seqnum: u64,
+    /// When that was by the kernel's clock, and when the kernel wrote the message by that clock, if it did: in
+    /// microseconds since the boot.
+    pub monotonic_usec: u64,
+    /// See there.
+    pub source_monotonic_usec: Option<u64>,
     /// The boot it is of.
     pub boot_id: u128,
     /// Who wrote it: `SYSLOG_IDENTIFIER`, or else `_COMM`.
@@ -24,8 +31,23 @@ pub struct Entry<'a> {
     pub transport: &'a [u8],
     /// The host it is of.
     pub hostname: &'a [u8],
+    /// The serial of the audit event it tells.
+    pub audit: Option<u64>,
     /// The text, at most 64 KiB of it; it may have several lines and any bytes.
     pub message: &'a [u8],
+}
+
+impl Entry<'_> {
+    /// When it was written.
+    pub fn when(&self) -> When {
+        let micros = |time| i64::try_from(time).ok();
+        let source = self.source_monotonic_usec.filter(|_| self.transport == b"kernel");
+        When::of_journal(
+            micros(self.realtime_usec),
+            micros(self.monotonic_usec),
+            source.and_then(micros),
+        )
+    }
 }
 
 /// A field that is kept.
@@ -47,9 +69,13 @@ pub enum Field {
     Transport,
     /// `_HOSTNAME`
     Hostname,
+    /// `_AUDIT_ID`
+    AuditId,
+    /// `_SOURCE_MONOTONIC_TIMESTAMP`
+    SourceMonotonic,
 }
 
-const FIELDS: [(&[u8], Field); 8] = [
+const FIELDS: [(&[u8], Field); 10] = [
     (b"MESSAGE=", Field::Message),
     (b"SYSLOG_IDENTIFIER=", Field::Identifier),
     (b"_COMM=", Field::Comm),
@@ -58,6 +84,8 @@ const FIELDS: [(&[u8], Field); 8] = [
     (b"PRIORITY=", Field::Priority),
     (b"_TRANSPORT=", Field::Transport),
     (b"_HOSTNAME=", Field::Hostname),
+    (b"_AUDIT_ID=", Field::AuditId),
+    (b"_SOURCE_MONOTONIC_TIMESTAMP=", Field::SourceMonotonic),
 ];
 
 /// Which field this is, and its value, if it is kept.
@@ -108,6 +136,8 @@ impl Fields {
     pub fn entry(&self, head: &super::format::EntryHead) -> Entry<'_> {
         Entry {
             realtime_usec: head.realtime,
+            monotonic_usec: head.monotonic,
+            source_monotonic_usec: self.number(Field::SourceMonotonic),
             seqnum: head.seqnum,
             boot_id: head.boot,
             identifier: self.get(Field::Identifier).or_else(|| self.get(Field::Comm)),
@@ -115,6 +145,7 @@ impl Fields {
             priority: self.number(Field::Priority),
             transport: self.get(Field::Transport).unwrap_or_default(),
             hostname: self.get(Field::Hostname).unwrap_or_default(),
+            audit: self.number(Field::AuditId),
             message: self.get(Field::Message).unwrap_or_default(),
         }
     }

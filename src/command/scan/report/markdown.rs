@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, counted, escaped, flat, size, span, thousands};
+use super::{Report, counted, escaped, flat, left_out, size, span, thousands};
 use crate::logs::signature::Verdict;
 
 /// The report as Markdown, of the kind with tables.
@@ -13,6 +13,9 @@ pub fn markdown(report: &Report) -> String {
         size(report.bytes),
         thousands(report.unmatched)
     );
+    if let Some(said) = left_out(report) {
+        let _ = writeln!(out, "\n{said}");
+    }
     let found: Vec<_> = [Verdict::Act, Verdict::Watch, Verdict::Harmless]
         .into_iter()
         .flat_map(|verdict| report.of(verdict))

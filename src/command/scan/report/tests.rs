@@ -68,6 +68,8 @@ fn report() -> Report {
             sshd,
         ],
         unknown: vec![shape],
+        left_out: 0,
+        forgot: false,
         errors: vec!["/var/log/x.xz: at byte 77: cut off: the xz data goes on".to_owned()],
     }
 }

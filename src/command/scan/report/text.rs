@@ -1,6 +1,6 @@
 //! For a terminal: what to do first, then what to watch, the harmless in a few lines, the unknown.
 
-use super::{Finding, Report, counted, escaped, flat, size, span, thousands};
+use super::{Finding, Report, counted, escaped, flat, left_out, size, span, thousands};
 use crate::logs::signature::{Severity, Verdict};
 
 /// How it may look.
@@ -32,6 +32,9 @@ pub fn text(report: &Report, look: Look) -> String {
         thousands(report.unmatched),
     );
     page.wrapped("", &summary, "");
+    if let Some(said) = left_out(report) {
+        page.wrapped("", &said, DIM);
+    }
     for (heading, verdict) in [("ACT", Verdict::Act), ("WATCH", Verdict::Watch)] {
         let found = report.of(verdict);
         if !found.is_empty() {
