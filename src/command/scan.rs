@@ -35,8 +35,9 @@ const WIDTH: usize = 100;
 #[command(
     after_help = "TIME is 2026-11-20, '2026-11-20 05:13[:11]', 2026-11-20T05:13:11Z (or +01:00), \
     05:13[:11], today, yesterday, now,\n-2h, '2h ago', 90m, 3d or 1w, in the zone of this host. A line \
-    without a time follows the line before; lines of\nthe kernel's log, which count from a boot that \
-    nobody knows, are always looked at.\n\
+    without a time follows the line before; lines of\nthe kernel's log that count from a boot that \
+    nobody knows are always looked at.\nAn event that several logs tell counts as often as in the one that has it \
+    most often.\n\
     Exit codes: 1 if something was found that asks to act; else 2 if a file could not be read to its \
     end; else 0."
 )]

@@ -19,7 +19,7 @@ const CAPTURES: Desc = Desc::counter(
 );
 const LAST_MATCH: Desc = Desc::gauge(
     "telltale_log_signature_last_match_timestamp_seconds",
-    "When the last line that matched was read.",
+    "When the last line that matched was written, by its own time where it has one.",
 );
 const INFO: Desc = Desc::gauge(
     "telltale_log_signature_info",

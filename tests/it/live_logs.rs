@@ -285,9 +285,172 @@ fn what_the_oom_killer_ended_is_told() {
     );
     logs.after(1);
     let page = logs.exporter.get("/kills").text();
-    // With its own time, for it may be read later.
-    let read =
-        " read: Nov 20 05:08:29 h kernel: [  99.5] Out of memory: Killed process 4242 (java)";
-    assert!(page.contains(read), "{page}");
+    let told = " log: Nov 20 05:08:29 h kernel: [  99.5] Out of memory: Killed process 4242 (java)";
+    assert!(page.contains(told), "{page}");
     assert!(page.contains("no source brings audit events"), "{page}");
+}
+
+/// The last match of a signature.
+fn last_match(scrape: &Scrape, signature: &str) -> f64 {
+    scrape.value(&format!(
+        "telltale_log_signature_last_match_timestamp_seconds{{signature=\"{signature}\"}}"
+    ))
+}
+
+fn now() -> f64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap().as_secs_f64()
+}
+
+/// The lines that follow a line are about it, and not what is to be told.
+#[test]
+fn what_is_repeated_is_told_not_that_it_was() {
+    let logs = Logs::start("");
+    let header = "2025-11-20T05:08:29+00:00 h";
+    let told = [
+        ("kernel: Out of memory: Killed process 4242 (java) total-vm:8388608kB", "4242 (java)"),
+        ("systemd[1]: web.service: Main process exited, code=killed, status=9/KILL", "web.service"),
+    ];
+    for (lines, (message, _)) in [2, 4].into_iter().zip(told) {
+        append(
+            &logs.log(),
+            &format!("{header} {message}\n{header} last message repeated 2 times\n"),
+        );
+        logs.after(lines);
+    }
+    let page = logs.exporter.get("/kills").text();
+    for (_, what) in told {
+        assert_eq!(page.matches(what).count(), 2, "{page}");
+    }
+    assert!(!page.contains("last message"), "{page}");
+    assert_eq!(page.matches(":29 log: ").count(), 4, "{page}");
+}
+
+#[test]
+fn the_last_match_is_when_the_line_was_written() {
+    let logs = Logs::start("");
+    let refused = "sshd[7]: fatal: setresuid 500: Resource temporarily unavailable";
+    let start = now().floor();
+    let at = |ago: f64| {
+        let time = jiff::Timestamp::from_second((start - ago) as i64).unwrap();
+        format!("{time} h {refused}\n")
+    };
+    // Written so long ago, and the last match after that.
+    for (lines, ago, last) in [(1, 7200.0, 7200.0), (2, 9000.0, 7200.0), (3, 60.0, 60.0)] {
+        append(&logs.log(), &at(ago));
+        let scrape = logs.after(lines);
+        assert_eq!(last_match(&scrape, "sshd-setresuid-nproc"), start - last, "{ago}");
+    }
+    // A little ahead of this clock, and by far too much.
+    append(&logs.log(), &at(-120.0));
+    assert_eq!(last_match(&logs.after(4), "sshd-setresuid-nproc"), start + 120.0);
+    let future = at(-4000.0).replace("fatal: setresuid 500", "error: fork");
+    append(&logs.log(), &future);
+    let read = last_match(&logs.after(5), "sshd-connection-fork");
+    assert!((start..=now()).contains(&read), "{read}");
+    // One that does not say.
+    append(&logs.log(), "audit: backlog limit exceeded\n");
+    let read = last_match(&logs.after(6), "audit-backlog-exceeded");
+    assert!((start..=now()).contains(&read), "{read}");
+}
+
+/// What a late syslog daemon wrote is dated by a line that has both clocks.
+#[test]
+fn a_kernel_line_is_dated_by_the_kernels_clock() {
+    let logs = Logs::start("");
+    // Of a boot before the present one, which would date them as well.
+    let boot = telltale_exporter::logs::boot::kernel_start() / 1_000_000 - 100_000;
+    let header = jiff::Timestamp::from_second(boot + 1500).unwrap();
+    append(
+        &logs.log(),
+        &format!(
+            "{header} h kernel: [   40.000000] audit: type=1305 audit({}.000:2): op=set\n\
+             {header} h kernel: [   80.000000] Out of memory: Killed process 4242 (java) total-vm:8kB\n",
+            boot + 40
+        ),
+    );
+    let oom = || last_match(&logs.after(2), "kernel-oom-kill");
+    assert_eq!(oom(), (boot + 80) as f64);
+}
+
+/// The boot that runs is known without such a line.
+#[test]
+fn a_kernel_line_of_this_boot_is_dated_by_the_clock_of_the_host() {
+    let logs = Logs::start("");
+    let boot = telltale_exporter::logs::boot::kernel_start() / 1_000_000;
+    let header = jiff::Timestamp::from_second(now() as i64).unwrap();
+    let uptime = now() as i64 - boot - 30;
+    let line = "Out of memory: Killed process 4242 (java) total-vm:8kB";
+    append(&logs.log(), &format!("{header} h kernel: [{uptime:5}.000000] {line}\n"));
+    let last = last_match(&logs.after(1), "kernel-oom-kill");
+    assert!((last - (boot + uptime) as f64).abs() < 3.0, "{last} {boot} {uptime}");
+}
+
+#[test]
+fn an_audit_event_that_is_told_twice_counts_once() {
+    let logs = Logs::start("");
+    let words =
+        |pid: u32| format!("apparmor=\"DENIED\" operation=\"open\" profile=\"x\" pid={pid}");
+    let mut lines = 0;
+    let mut denied = |text: &str| {
+        lines += u32::try_from(text.lines().count()).unwrap();
+        append(&logs.log(), text);
+        count(&logs.after(lines), "apparmor-denied")
+    };
+    let audit =
+        |pid: u32| format!("2026-11-20T05:07:10+00:00 h audit[{pid}]: AVC {}\n", words(pid));
+    let kernel = |pid: u32, serial: u32| {
+        format!(
+            "2026-11-20T05:07:10+00:00 h kernel: audit: type=1400 audit(1795151230.1:{serial}): {}\n",
+            words(pid)
+        )
+    };
+    assert_eq!(denied(&format!("{}{}", audit(7), kernel(7, 1))), 1.0);
+    assert_eq!(denied(&kernel(8, 2)), 2.0);
+    assert_eq!(denied(&audit(8)), 2.0);
+    assert_eq!(denied(&format!("{}{}{}", audit(7), audit(7), kernel(7, 3))), 4.0);
+    assert_eq!(denied(&kernel(7, 4)), 4.0);
+    assert_eq!(denied(&kernel(7, 4)), 4.0);
+}
+
+/// Traditional times are of the zone of the host that `--path.rootfs` shows.
+#[test]
+fn traditional_times_are_of_the_hosts_zone() {
+    let mut host = Host::empty();
+    host.add(PROCESS);
+    host.file("root/var/log/syslog", "");
+    host.file("root/var/log/auth.log", "");
+    host.file("root/etc/hostname", "h");
+    let log = host.path("root/var/log/auth.log");
+    std::os::unix::fs::symlink("/usr/share/zoneinfo/X", host.path("root/etc/localtime")).unwrap();
+    // An hour and a half ahead of UTC.
+    let zone = [
+        &b"TZif2"[..],
+        &[0; 15],
+        &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4],
+        &5400i32.to_be_bytes(),
+        &[0, 0],
+        b"XYZ\0",
+        b"TZif2",
+        &[0; 15],
+        &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4],
+        &5400i32.to_be_bytes(),
+        &[0, 0],
+        b"XYZ\0",
+        b"\n<XYZ>-1:30\n",
+    ]
+    .concat();
+    host.file("root/usr/share/zoneinfo/X", &zone);
+    let flags = host.flags();
+    let exporter = Exporter::start(&flags.each_ref().map(String::as_str));
+    let start = now().floor();
+    let local = jiff::Timestamp::from_second(start as i64 - 7200 + 5400).unwrap();
+    let local = local.to_zoned(jiff::tz::TimeZone::UTC).strftime("%b %e %H:%M:%S");
+    append(
+        &log,
+        &format!("{local} h sshd[7]: fatal: setresuid 500: Resource temporarily unavailable\n"),
+    );
+    let scrape = || exporter.scrape_path("/metrics?collect[]=logs");
+    eventually("it is read", || count(&scrape(), "sshd-setresuid-nproc") == 1.0);
+    assert_eq!(last_match(&scrape(), "sshd-setresuid-nproc"), start - 7200.0);
 }

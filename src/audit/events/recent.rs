@@ -43,9 +43,9 @@ pub enum Incident {
 /// A line of the system's log.
 #[derive(Debug, Clone)]
 pub struct LogLine {
-    /// When it was read, in milliseconds since 1970.
+    /// When it was written, in milliseconds since 1970; when it was read where it does not say.
     pub millis: u64,
-    /// The line, with the time that it says itself where it has one.
+    /// The line.
     pub text: String,
 }
 
@@ -270,7 +270,7 @@ impl Incident {
             Self::Daemon(daemon) => teller.daemon(daemon),
             Self::Crash(crash) => teller.crash(crash),
             Self::Line(line) => {
-                format!("{} read: {}", clock(line.millis, teller.offset), escaped(&line.text))
+                format!("{} log: {}", clock(line.millis, teller.offset), escaped(&line.text))
             }
         }
     }
