@@ -203,3 +203,164 @@ fn keep(matches: &mut Vec<Match<'_, '_>>, new: u64, times: u64) {
     }
     matches.retain(|found| found.count > 0);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::tz::TimeZone;
+
+    /// 05:13:20 in UTC, in microseconds.
+    const NOW: i64 = 1_795_151_600 * SECOND;
+
+    fn matcher() -> Matcher {
+        let yaml = "
+- {id: oom, title: t, pattern: 'Killed process', severity: info, verdict: watch}
+- {id: denied, title: t, pattern: 'DENIED', severity: info, verdict: watch}
+- {id: file, title: t, pattern: 'DENIED open', severity: info, verdict: watch}
+- {id: many, title: t, pattern: '(?P<n>[0-9]+) callbacks suppressed', count: n, severity: info, verdict: watch}
+";
+        Matcher::new(serde_saphyr::from_str(yaml).unwrap())
+    }
+
+    /// For each line what it says, its time in seconds after a quarter past five, and what it counts for.
+    fn told(lines: &[&str]) -> Vec<String> {
+        let (matcher, mut clock) = (matcher(), Clock::new(TimeZone::UTC, NOW));
+        let (mut before, mut twins) = (Before::default(), Twins::default());
+        let mut lines_of_log = Counter { matcher: &matcher, clock: &mut clock, current: None };
+        let mut told = Vec::new();
+        for line in lines {
+            let line = line.as_bytes();
+            if before.passes(&matcher, line) {
+                told.push("passed".to_owned());
+                continue;
+            }
+            let memory = (&mut before, &mut twins);
+            told.push(lines_of_log.text(line, header::parse, memory, |counted| {
+                let second = match counted.time {
+                    Some(Time::At(time)) => format!("{}", (time - NOW) / SECOND),
+                    _ => "none".to_owned(),
+                };
+                let counts = counted.matches.iter().map(|one| {
+                    format!(" {}×{}", matcher.signatures()[one.signature].id.value, one.count)
+                });
+                let text = String::from_utf8_lossy(counted.line.message).into_owned();
+                let known = if counted.known { "" } else { " unknown" };
+                format!("{second} {text}{known}{}", counts.collect::<String>())
+            }));
+        }
+        told
+    }
+
+    #[test]
+    fn a_repeat_is_of_the_line_before_at_its_own_time() {
+        let header = "Nov 20 05:13";
+        for (lines, expected) in [
+            (
+                &["20 h kernel: Killed process 7", "50 h last message repeated 2 times"][..],
+                &["0 Killed process 7 oom×1", "30 Killed process 7 oom×2"][..],
+            ),
+            (
+                &[
+                    "20 h kernel: 7 callbacks suppressed",
+                    "21 h last message repeated 3 times",
+                    "22 h last message repeated 1 time",
+                ],
+                &[
+                    "0 7 callbacks suppressed many×7",
+                    "1 7 callbacks suppressed many×21",
+                    "2 7 callbacks suppressed many×7",
+                ],
+            ),
+            (
+                &[
+                    "20 h app: Killed process 7",
+                    "21 h app: x",
+                    "22 h last message repeated 2 times",
+                ],
+                &[
+                    "0 Killed process 7 oom×1",
+                    "passed",
+                    "none last message repeated 2 times unknown",
+                ],
+            ),
+            (
+                &["20 h app: message repeated 5 times: [ Killed process 7]"],
+                &["0 Killed process 7 oom×5"],
+            ),
+        ] {
+            let lines: Vec<_> = lines.iter().map(|line| format!("{header}:{line}")).collect();
+            let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+            assert_eq!(told(&lines), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_twin_is_known_and_counts_for_nothing() {
+        let audit = "Nov 20 05:13:20 h audit[7]: AVC DENIED open x";
+        let kernel =
+            "Nov 20 05:13:20 h kernel: audit: type=1400 audit(1795151600.1:5): DENIED open x";
+        let expected = [
+            "0 AVC DENIED open x denied×1 file×1",
+            "0 audit: type=1400 audit(1795151600.1:5): DENIED open x",
+        ];
+        assert_eq!(told(&[audit, kernel]), expected);
+        // Three of one kind in one line, two of which come again.
+        let three = "Nov 20 05:13:20 h audit: message repeated 3 times: [ AVC DENIED open x]";
+        let other = kernel.replace(":5)", ":6)");
+        let told = told(&[kernel, &other, three]);
+        assert_eq!(told[2], "0 AVC DENIED open x denied×1 file×1");
+    }
+
+    #[test]
+    fn the_same_event_has_the_same_identity_in_every_log() {
+        let matcher = matcher();
+        let identity = |line: &str| {
+            let mut clock = Clock::new(TimeZone::UTC, NOW);
+            let mut lines = Counter { matcher: &matcher, clock: &mut clock, current: None };
+            let memory = (&mut Before::default(), &mut Twins::default());
+            lines.text(line.as_bytes(), header::parse, memory, |counted| counted.identity())
+        };
+        let oom = "Killed process 7";
+        for (one, other, same) in [
+            (
+                format!("Nov 20 05:13:20 h app[3]: {oom}"),
+                format!("2026-11-20T05:13:20.9+00:00 h app[3]: {oom}"),
+                true,
+            ),
+            (
+                format!("Nov 20 05:13:20 h app[3]: {oom}"),
+                format!("<30>Nov 20 05:13:20 h app[3]: {oom}"),
+                true,
+            ),
+            (
+                format!("Nov 20 05:13:20 h app[3]: {oom}"),
+                format!("Nov 20 05:13:21 h app[3]: {oom}"),
+                false,
+            ),
+            (
+                format!("Nov 20 05:13:20 h app[3]: {oom}"),
+                format!("Nov 20 05:13:20 h app[4]: {oom}"),
+                false,
+            ),
+            (
+                format!("Nov 20 05:13:20 h app[3]: {oom}"),
+                format!("Nov 20 05:13:20 g app[3]: {oom}"),
+                false,
+            ),
+            (
+                format!("Nov 20 05:13:20 h kernel: [ 7.5] {oom}"),
+                format!("Nov 20 05:10:20 h kernel: [    7.500000] {oom}"),
+                true,
+            ),
+            (
+                format!("Nov 20 05:13:20 h kernel: [ 7.5] {oom}"),
+                format!("Nov 20 05:13:20 h kernel: [ 7.6] {oom}"),
+                false,
+            ),
+        ] {
+            assert!(identity(&one).is_some());
+            assert_eq!(identity(&one) == identity(&other), same, "{one}\n{other}");
+        }
+        assert_eq!(identity(oom), None);
+    }
+}

@@ -154,6 +154,8 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logs::journal::format::EntryHead;
+    use crate::logs::times::Time;
 
     #[test]
     fn names_are_whole_and_short_enough() {
@@ -162,5 +164,21 @@ mod tests {
         assert_eq!(field(b"MESSAGE=a=b"), Some((Field::Message, &b"a=b"[..])));
         assert_eq!(field(b"MESSAGE_ID=x"), None);
         assert_eq!(field(b"MESSAGE"), None);
+    }
+
+    #[test]
+    fn a_kernel_entry_was_written_when_the_kernel_says() {
+        let mut fields = Fields::default();
+        fields.put(Field::SourceMonotonic, b"4000000");
+        fields.put(Field::AuditId, b"271");
+        let head =
+            EntryHead { realtime: 100_000_000, monotonic: 9_000_000, ..EntryHead::default() };
+        for (transport, header, uptime) in
+            [(&b"kernel"[..], 95_000_000, Some(4_000_000)), (b"syslog", 100_000_000, None)]
+        {
+            let entry = Entry { transport, ..fields.entry(&head) };
+            assert_eq!(entry.when(), When { header: Some(Time::At(header)), uptime });
+            assert_eq!(entry.audit, Some(271));
+        }
     }
 }

@@ -165,7 +165,7 @@ pub fn payload_at(compact: bool) -> usize {
 }
 
 /// An entry without its fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EntryHead {
     /// Where it is in its file.
     pub offset: u64,
