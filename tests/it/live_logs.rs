@@ -290,16 +290,17 @@ fn what_the_oom_killer_ended_is_told() {
     assert!(page.contains("no source brings audit events"), "{page}");
 }
 
-/// The last match of a signature.
-fn last_match(scrape: &Scrape, signature: &str) -> f64 {
-    scrape.value(&format!(
+/// The last match of a signature, in seconds since 1970; a test's lines have full ones.
+fn last_match(scrape: &Scrape, signature: &str) -> i64 {
+    let seconds = scrape.value(&format!(
         "telltale_log_signature_last_match_timestamp_seconds{{signature=\"{signature}\"}}"
-    ))
+    ));
+    jiff::SignedDuration::from_secs_f64(seconds).as_secs()
 }
 
-fn now() -> f64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.unwrap().as_secs_f64()
+/// In seconds since 1970.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
 /// The lines that follow a line are about it, and not what is to be told.
@@ -330,21 +331,21 @@ fn what_is_repeated_is_told_not_that_it_was() {
 fn the_last_match_is_when_the_line_was_written() {
     let logs = Logs::start("");
     let refused = "sshd[7]: fatal: setresuid 500: Resource temporarily unavailable";
-    let start = now().floor();
-    let at = |ago: f64| {
-        let time = jiff::Timestamp::from_second((start - ago) as i64).unwrap();
+    let start = now();
+    let at = |ago: i64| {
+        let time = jiff::Timestamp::from_second(start - ago).unwrap();
         format!("{time} h {refused}\n")
     };
     // Written so long ago, and the last match after that.
-    for (lines, ago, last) in [(1, 7200.0, 7200.0), (2, 9000.0, 7200.0), (3, 60.0, 60.0)] {
+    for (lines, ago, last) in [(1, 7200, 7200), (2, 9000, 7200), (3, 60, 60)] {
         append(&logs.log(), &at(ago));
         let scrape = logs.after(lines);
         assert_eq!(last_match(&scrape, "sshd-setresuid-nproc"), start - last, "{ago}");
     }
     // A little ahead of this clock, and by far too much.
-    append(&logs.log(), &at(-120.0));
-    assert_eq!(last_match(&logs.after(4), "sshd-setresuid-nproc"), start + 120.0);
-    let future = at(-4000.0).replace("fatal: setresuid 500", "error: fork");
+    append(&logs.log(), &at(-120));
+    assert_eq!(last_match(&logs.after(4), "sshd-setresuid-nproc"), start + 120);
+    let future = at(-4000).replace("fatal: setresuid 500", "error: fork");
     append(&logs.log(), &future);
     let read = last_match(&logs.after(5), "sshd-connection-fork");
     assert!((start..=now()).contains(&read), "{read}");
@@ -370,7 +371,7 @@ fn a_kernel_line_is_dated_by_the_kernels_clock() {
         ),
     );
     let oom = || last_match(&logs.after(2), "kernel-oom-kill");
-    assert_eq!(oom(), (boot + 80) as f64);
+    assert_eq!(oom(), boot + 80);
 }
 
 /// The boot that runs is known without such a line.
@@ -378,12 +379,12 @@ fn a_kernel_line_is_dated_by_the_kernels_clock() {
 fn a_kernel_line_of_this_boot_is_dated_by_the_clock_of_the_host() {
     let logs = Logs::start("");
     let boot = telltale_exporter::logs::boot::kernel_start() / 1_000_000;
-    let header = jiff::Timestamp::from_second(now() as i64).unwrap();
-    let uptime = now() as i64 - boot - 30;
+    let header = jiff::Timestamp::from_second(now()).unwrap();
+    let uptime = now() - boot - 30;
     let line = "Out of memory: Killed process 4242 (java) total-vm:8kB";
     append(&logs.log(), &format!("{header} h kernel: [{uptime:5}.000000] {line}\n"));
     let last = last_match(&logs.after(1), "kernel-oom-kill");
-    assert!((last - (boot + uptime) as f64).abs() < 3.0, "{last} {boot} {uptime}");
+    assert!((last - (boot + uptime)).abs() < 3, "{last} {boot} {uptime}");
 }
 
 #[test]
@@ -443,8 +444,8 @@ fn traditional_times_are_of_the_hosts_zone() {
     host.file("root/usr/share/zoneinfo/X", &zone);
     let flags = host.flags();
     let exporter = Exporter::start(&flags.each_ref().map(String::as_str));
-    let start = now().floor();
-    let local = jiff::Timestamp::from_second(start as i64 - 7200 + 5400).unwrap();
+    let start = now();
+    let local = jiff::Timestamp::from_second(start - 7200 + 5400).unwrap();
     let local = local.to_zoned(jiff::tz::TimeZone::UTC).strftime("%b %e %H:%M:%S");
     append(
         &log,
@@ -452,5 +453,5 @@ fn traditional_times_are_of_the_hosts_zone() {
     );
     let scrape = || exporter.scrape_path("/metrics?collect[]=logs");
     eventually("it is read", || count(&scrape(), "sshd-setresuid-nproc") == 1.0);
-    assert_eq!(last_match(&scrape(), "sshd-setresuid-nproc"), start - 7200.0);
+    assert_eq!(last_match(&scrape(), "sshd-setresuid-nproc"), start - 7200);
 }

@@ -120,6 +120,49 @@ fn the_journal_is_counted_once_over_kill_rotation_and_restart() {
     assert_eq!(value(&exporter, lost), Some(0.0));
 }
 
+fn now() -> f64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap().as_secs_f64()
+}
+
+const LAST: &str =
+    "telltale_log_signature_last_match_timestamp_seconds{signature=\"sshd-setresuid-nproc\"}";
+
+/// What was written while nobody read is dated by its own time.
+#[test]
+fn a_message_that_is_read_late_has_its_own_time() {
+    if !need(&[Need::Root, Need::Tool(JOURNALD), Need::Tool("logger")]) {
+        return;
+    }
+    let (mut log, scene) = (Log::open().unwrap(), Scene::new("Storage=persistent", None));
+    let directories: Vec<_> =
+        scene.directories().iter().map(|path| path.display().to_string()).collect();
+    let journal = format!("{{name: journal, journal: true, directories: {directories:?}}}");
+    for journald in [false, true] {
+        let home = Home::new(if journald { &journal } else { "{name: kernel, kmsg: true}" });
+        scene.flushed("before the start");
+        let mut exporter = home.start();
+        let series = if journald { "journal" } else { "kernel" };
+        let up = format!("telltale_log_source_up{{source=\"{series}\"}}");
+        eventually("it is up", || value(&exporter, &up) == Some(1.0));
+        exporter.stop(Signal::KILL);
+        let start = now();
+        if journald {
+            scene.log_from("sshd", SETRESUID);
+            scene.flushed("while nobody reads");
+        } else {
+            log.write(&format!("sshd[7]: {SETRESUID}"));
+        }
+        let end = now();
+        // Longer than the kernel's clocks differ.
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        exporter = home.start();
+        eventually("it is counted", || matches(&exporter) == 1.0);
+        let last = value(&exporter, LAST).unwrap();
+        assert!((start - 1.0..end + 1.0).contains(&last), "{series}: {start} {last} {end}");
+    }
+}
+
 #[test]
 fn a_host_with_a_journal_is_read_there_and_nowhere_else() {
     if !need(&[Need::Root, Need::Tool(JOURNALD)]) {

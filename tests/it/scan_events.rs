@@ -31,8 +31,8 @@ fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 fn one<'r>(report: &'r Value, id: &str) -> &'r Value {
-    let found = report["signatures"].as_array().unwrap().iter();
-    found.filter(|one| one["id"] == id).next_back().unwrap_or(&Value::Null)
+    let mut found = report["signatures"].as_array().unwrap().iter();
+    found.find(|one| one["id"] == id).unwrap_or(&Value::Null)
 }
 
 fn count(report: &Value, id: &str) -> u64 {

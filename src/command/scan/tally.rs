@@ -172,7 +172,7 @@ impl<'m> Tally<'m> {
         let mut memory = (std::mem::take(&mut self.before), std::mem::take(&mut self.twins));
         let mut lines = Counter { matcher: self.matcher, clock, current: None };
         lines.text(raw, header::parse, (&mut memory.0, &mut memory.1), |counted| {
-            self.count(counted)
+            self.count(counted);
         });
         (self.before, self.twins) = memory;
     }
