@@ -59,7 +59,10 @@ fn tables(recent: &Recent, most: usize) -> Vec<Table> {
     });
     let forks = recent.forks.iter().rev().take(most);
     let forks = forks.map(|fork| line(Mark::Act, fork.id.stamp.millis, |teller| teller.fork(fork)));
-    let incidents = recent.incidents.iter().rev().take(most);
+    // A line may be read long after it was written.
+    let mut incidents: Vec<_> = recent.incidents.iter().rev().collect();
+    incidents.sort_by_key(|one| std::cmp::Reverse(one.millis()));
+    let incidents = incidents.into_iter().take(most);
     let incidents = incidents.map(|one| line(Mark::Watch, one.millis(), |teller| one.told(teller)));
     let table =
         |title, rows| Table { title, heads: vec!["day", "what"], rows, empty: "none since start" };
