@@ -143,19 +143,25 @@ fn keep_place() {
     }));
 }
 
-/// Panics where a test asks for it: by a file with the name of the thread in the directory that
-/// `TELLTALE_FAULTS` names, which is taken away unless it has a word in it. Not in a release.
+/// Panics where a test asks for it: by a file with the name of this step, or of this thread, in the
+/// directory that `TELLTALE_FAULTS` names. It is taken away unless it has a word in it. Not in a release.
+///
+/// # Panics
+/// As asked.
 #[cfg(debug_assertions)]
-pub fn panic_if_asked(thread: &str) {
+pub fn panic_if_asked(step: &str) {
     use std::path::PathBuf;
     static ASKED: std::sync::OnceLock<Option<PathBuf>> = std::sync::OnceLock::new();
     let asked = ASKED.get_or_init(|| std::env::var_os(FAULTS).map(PathBuf::from));
-    let Some(file) = asked.as_ref().map(|directory| directory.join(thread)) else { return };
-    let Ok(words) = std::fs::read(&file) else { return };
-    if words.is_empty() {
-        let _ = std::fs::remove_file(&file);
+    let Some(directory) = asked else { return };
+    for name in [step, std::thread::current().name().unwrap_or(step)] {
+        let file = directory.join(name);
+        let Ok(words) = std::fs::read(&file) else { continue };
+        if words.is_empty() {
+            let _ = std::fs::remove_file(&file);
+        }
+        panic!("a test asked {name} for it");
     }
-    panic!("a test asked {thread} for it");
 }
 
 /// Names the directory of [`panic_if_asked`].

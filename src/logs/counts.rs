@@ -97,6 +97,8 @@ pub struct Published {
     pub place: Option<Place>,
     /// Why the source as a whole cannot be read.
     pub error: Option<String>,
+    /// Something of it was read since this start: until then what it counts is not known.
+    pub read: bool,
     /// The counts.
     pub counts: Counts,
     /// What is to be known about the source.

@@ -34,3 +34,4 @@ mod live_views;
 mod prometheus;
 mod reload;
 mod scan;
+mod supervised;
