@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::common::{Exporter, Load, Need, Scrape, eventually, exporter_command, free_uid, need};
+use super::common::audit::auditctl;
+use super::common::{
+    AuditScene, Exporter, Load, Need, Scrape, eventually, exporter_command, free_uid, need,
+};
 use super::live_kmsg::Log;
 use super::live_logs::{append, count};
 use telltale_exporter::supervised::FAULTS;
@@ -246,10 +249,8 @@ fn a_name_that_cannot_be_asked_for_is_a_number() {
 
 #[test]
 fn what_asks_for_the_audit_status_panics_and_goes_on() {
-    if !need(&[Need::Root, Need::Tool("auditctl")]) {
-        return;
-    }
-    let _audit = super::common::audit::lock();
+    let Some(_audit) = AuditScene::start() else { return };
+    auditctl("-e 1");
     let scene = Scene::start("    - {name: events, audit_multicast: true}\n");
     let success = "telltale_scrape_collector_success{collector=\"audit\"}";
     let works = || scene.exporter.scrape_path("/metrics?collect[]=audit").value(success) == 1.0;
@@ -258,7 +259,7 @@ fn what_asks_for_the_audit_status_panics_and_goes_on() {
         scene.panicked(thread, thread, || {});
         eventually(&format!("the status is told after a panic of {thread}"), works);
     }
-    let event = || super::common::audit::auditctl("-m telltale");
+    let event = || auditctl("-m telltale");
     eventually("the events are listened to", || {
         event();
         scene.lines("events") > 0.0
