@@ -351,7 +351,8 @@ impl Reader {
         file.error = look.as_ref().err().map(ToString::to_string);
         supervised::panic_if_asked("source");
         let mut published = lock(&self.published);
-        published.read |= look.is_ok();
+        // One that is missing since the last run may yet be found under another name.
+        published.read |= look.is_ok() && follower.open_files() > 0;
         if !idle {
             published.files.insert(path.to_owned(), file);
         }

@@ -35,3 +35,4 @@ mod prometheus;
 mod reload;
 mod scan;
 mod supervised;
+mod unseen;
