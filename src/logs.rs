@@ -352,7 +352,8 @@ const MAX_NAMED: usize = 5;
 fn warnings(name: &str, source: &Published) -> Vec<String> {
     let mut warnings: Vec<_> =
         source.notes.iter().map(|note| format!("source {name}: {note}")).collect();
-    warnings.extend(source.error.iter().map(|error| format!("source {name}: {error}")));
+    let whole = source.error.iter().cloned().chain(source.hangs());
+    warnings.extend(whole.map(|error| format!("source {name}: {error}")));
     let failing = source.files.iter().filter_map(|(path, file)| Some((path, file.error.as_ref()?)));
     let failing: Vec<_> = failing.collect();
     warnings

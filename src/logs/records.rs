@@ -173,6 +173,7 @@ impl Records {
         supervised::panic_if_asked("records");
         *error = result.as_ref().err().map(ToString::to_string);
         next.read |= result.is_ok();
+        next.looked = Some(Instant::now());
         *lock(&self.published) = next;
         if let (Open::Audit { heard, joiner, .. }, Some(joined)) = (&mut self.log, joined) {
             (*heard, *joiner) = (Heard::default(), joined);

@@ -61,7 +61,7 @@ pub const SOURCES: Desc = Desc::gauge(
 pub fn is_readable(configured: &Source, source: &Published) -> bool {
     let of_files = configured.has_files();
     let any = !of_files || source.files.values().any(|file| file.error.is_none());
-    source.read && source.error.is_none() && any
+    source.read && source.error.is_none() && source.hangs().is_none() && any
 }
 
 /// A source.
@@ -148,4 +148,27 @@ pub fn export_signature(signature: &Signature, matched: Option<&Matched>, metric
 
 fn seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_source_that_was_not_read_fails_or_hangs_is_not_readable() {
+        let kernel = Source { kmsg: true, ..Source::default() };
+        let good = Published { read: true, looked: Some(Instant::now()), ..Published::default() };
+        assert!(is_readable(&kernel, &good));
+        assert!(!is_readable(&Source::default(), &good), "no file matches");
+        assert!(!is_readable(&kernel, &Published { read: false, ..good.clone() }));
+        let failing = Published { error: Some("denied".to_owned()), ..good.clone() };
+        assert!(!is_readable(&kernel, &failing));
+        // A machine that has just booted has no such moment.
+        if let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(121)) {
+            let hanging = Published { looked: Some(long_ago), ..good };
+            assert!(!is_readable(&kernel, &hanging));
+            assert!(hanging.hangs().is_some_and(|why| why.contains("hangs")));
+        }
+    }
 }

@@ -128,6 +128,7 @@ impl Reader {
             let others = !woken.paths.iter().all(|path| self.followers.contains_key(path));
             if all {
                 sweep = Instant::now() + SWEEP;
+                lock(&self.published).looked = Some(Instant::now());
                 self.let_go();
                 busy.extend(self.followers.keys().cloned());
             } else if others && self.followers.len() <= FEW {
@@ -352,6 +353,7 @@ impl Reader {
         supervised::panic_if_asked("source");
         let mut published = lock(&self.published);
         // One that is missing since the last run may yet be found under another name.
+        published.looked = Some(Instant::now());
         published.read |= look.is_ok() && follower.open_files() > 0;
         if !idle {
             published.files.insert(path.to_owned(), file);

@@ -101,7 +101,8 @@ pub fn tables(view: &View) -> [Table; 3] {
 /// How a source stands.
 fn state(configured: &Source, source: &Published) -> (Mark, String) {
     let of_files = source.files.values().filter_map(|file| file.error.clone());
-    let errors: Vec<_> = source.error.clone().into_iter().chain(of_files).collect();
+    let of_all = source.error.clone().into_iter().chain(source.hangs());
+    let errors: Vec<_> = of_all.chain(of_files).collect();
     let error = match &errors[..] {
         [] => None,
         [one] => Some(one.clone()),
