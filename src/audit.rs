@@ -35,6 +35,7 @@ use crate::config;
 use crate::live::{Live, lock};
 use crate::metrics::{Desc, Metrics};
 use crate::peak::Peak;
+use crate::supervised;
 use link::Frame;
 use pace::Rhythm;
 use status::Status;
@@ -110,6 +111,8 @@ pub struct State {
     rhythm: Option<Rhythm>,
     /// Why the newest question has no answer.
     trouble: Option<Trouble>,
+    /// What a panic of the threads that ask and listen said, until a status comes.
+    panicked: Option<String>,
     /// The daemon when it was first seen under its pid: pid and start time.
     daemon: Option<(u32, Option<u64>)>,
 }
@@ -187,24 +190,31 @@ impl Audit {
     /// # Errors
     /// When the thread cannot be created.
     pub fn start(
-        (child, pair): (Child, UnixStream),
+        (mut child, pair): (Child, UnixStream),
         procfs: PathBuf,
         config: Live<config::Audit>,
     ) -> io::Result<Self> {
         let shared = Shared::default();
         let listener = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("audit-link".to_owned())
-            .stack_size(128 * 1024)
-            .spawn(move || listen(child, &pair, &listener))?;
+        std::thread::Builder::new().name("audit-link".to_owned()).stack_size(128 * 1024).spawn(
+            move || {
+                let tell = |text: &str| {
+                    let (state, news) = &*listener;
+                    lock(state).panicked = Some(text.to_owned());
+                    news.notify_all();
+                };
+                supervised::run("audit-link", tell, || listen(&mut child, &pair, &listener));
+            },
+        )?;
         Ok(Self { shared, procfs, config })
     }
 }
 
 /// Takes the helper's frames in until it ends.
-fn listen(mut child: Child, pair: &UnixStream, shared: &Shared) {
+fn listen(child: &mut Child, pair: &UnixStream, shared: &Shared) {
     loop {
         let frame = Frame::receive(pair);
+        supervised::panic_if_asked("audit-link");
         let (state, news) = &**shared;
         let mut state = lock(state);
         match frame {
@@ -228,7 +238,7 @@ impl State {
                 if let Some(status) = status::parse(&payload) {
                     self.peak.push(now, status.backlog.into());
                     self.status = Some((status, now));
-                    self.trouble = None;
+                    (self.trouble, self.panicked) = (None, None);
                 }
             }
             Frame::Rules(count, keys) => self.rules = Some((count, keys.into_iter().collect())),
@@ -236,6 +246,11 @@ impl State {
             Frame::Refused(errno) => self.trouble = Some(Trouble::Refused(errno)),
             Frame::Unanswered => self.trouble = Some(Trouble::Unanswered),
             Frame::Crowded(sleepers) => self.trouble = Some(Trouble::Crowded(sleepers)),
+            Frame::Panicked(thread, text) => {
+                tracing::error!(thread, error = text, "a thread of the audit helper panicked");
+                supervised::count(&thread, &text);
+                self.panicked = Some(text);
+            }
         }
     }
 
@@ -312,10 +327,11 @@ impl Collector for Audit {
     fn collect(&mut self, found: &mut Found) -> Result<(), Error> {
         let (state, news) = &*self.shared;
         let mut state = lock(state);
-        if state.status.is_none() && state.trouble.is_none() {
-            let waited = news.wait_timeout_while(state, FIRST_ANSWER, |state| {
-                state.status.is_none() && state.trouble.is_none()
-            });
+        let waits = |state: &mut State| {
+            state.status.is_none() && state.trouble.is_none() && state.panicked.is_none()
+        };
+        if waits(&mut state) {
+            let waited = news.wait_timeout_while(state, FIRST_ANSWER, waits);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let config = self.config.get();
@@ -326,7 +342,8 @@ impl Collector for Audit {
         }
         found.warnings = state.warnings();
         let Some((status, at)) = state.status else {
-            return Err("the kernel has not answered yet".into());
+            let why = "the kernel has not answered yet".to_owned();
+            return Err(state.panicked.clone().unwrap_or(why).into());
         };
         let now = Instant::now();
         let up = self.daemon_up(status.pid, &mut state.daemon);
@@ -355,7 +372,8 @@ impl Collector for Audit {
                 found.metrics.add(&RULE_LOADED, &[("key", key)], loaded);
             }
         }
-        Ok(())
+        // What came last is shown, with its age.
+        state.panicked.clone().map_or(Ok(()), |text| Err(text.into()))
     }
 }
 

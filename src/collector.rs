@@ -5,7 +5,6 @@
 //! shown as failed, by that scrape and at once by those that follow, until it comes back. Scrapes that
 //! come while a run is under way share its outcome.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::live::lock;
 use crate::metrics::{Desc, Metrics};
+use crate::supervised::{self, Pause};
 
 /// How long a scrape waits for one collector, counted from the start of that collector's run.
 pub const BOUND: Duration = Duration::from_secs(5);
@@ -119,7 +119,7 @@ impl Wait {
         let done = self.outcomes.wait_for(|outcome| outcome.as_ref().is_some_and(|o| o.run >= run));
         let outcome = match tokio::time::timeout_at(deadline, done).await {
             Ok(Ok(outcome)) => outcome.clone(),
-            // The bound has passed, or the thread is gone, which `guarded` prevents.
+            // The bound has passed, or the thread is gone, which catching its panics prevents.
             _ => None,
         };
         let duration = outcome.as_ref().map_or_else(|| self.since.elapsed(), |o| o.duration);
@@ -184,9 +184,10 @@ fn work(
 ) {
     let name = collector.name();
     let mut reported = Reported::default();
-    let mut next_sample = guarded(|| collector.sample()).ok().flatten();
+    let mut sampler = Sampler::default();
+    sampler.sample(&mut *collector);
     loop {
-        let request = match next_sample {
+        let request = match sampler.next {
             Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
@@ -194,32 +195,51 @@ fn work(
             Ok(run) => {
                 let started = Instant::now();
                 let mut found = Found::default();
-                let result = guarded(|| collector.collect(&mut found))
-                    .and_then(|result| result.map_err(|error| error.to_string()));
-                let outcome =
-                    Outcome { found, error: result.err(), duration: started.elapsed(), run };
+                // A panic is a failed run; the next one comes with the next scrape.
+                let result = supervised::catch(name, || {
+                    supervised::panic_if_asked(name);
+                    collector.collect(&mut found)
+                });
+                let result = result.and_then(|result| result.map_err(|error| error.to_string()));
+                let error = result.err().or_else(|| sampler.error.clone());
+                let outcome = Outcome { found, error, duration: started.elapsed(), run };
                 reported.changes(name, &outcome);
                 publish.send_replace(Some(Arc::new(outcome)));
             }
-            Err(RecvTimeoutError::Timeout) => {
-                // A sampler that panics is not called again; collections go on and tell.
-                next_sample = guarded(|| collector.sample()).ok().flatten();
-            }
+            Err(RecvTimeoutError::Timeout) => sampler.sample(&mut *collector),
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
-/// Turns a panic, which would be a bug of ours, into a failed run: the exporter goes on.
-fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
-        let text = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_default();
-        format!("bug in telltale_exporter, please report it: {text}")
-    })
+/// When a collector is asked to sample, and why the last time failed.
+#[derive(Default)]
+struct Sampler {
+    next: Option<Instant>,
+    error: Option<String>,
+    pause: Pause,
+    /// Since when it has not failed.
+    good: Option<Instant>,
+}
+
+impl Sampler {
+    /// Samples; after a panic again later, and meanwhile what is shown is not complete.
+    fn sample(&mut self, collector: &mut dyn Collector) {
+        let name = collector.name();
+        let now = Instant::now();
+        let good = *self.good.get_or_insert(now);
+        let sampled = supervised::catch(name, || {
+            supervised::panic_if_asked(&format!("{name}-sample"));
+            collector.sample()
+        });
+        match sampled {
+            Ok(next) => (self.next, self.error) = (next, None),
+            Err(error) => {
+                self.next = Some(now + self.pause.after(now.duration_since(good)));
+                (self.error, self.good) = (Some(error), None);
+            }
+        }
+    }
 }
 
 /// What was logged last, so that a lasting failure is one line and not one a scrape.
@@ -341,6 +361,43 @@ mod tests {
             for _ in 0..2 {
                 assert!(run(&runner, BOUND).await.error().unwrap().contains("as asked"));
             }
+        });
+    }
+
+    /// Samples all the time, and panics the first time.
+    struct Sampling(Arc<AtomicU32>);
+
+    impl Collector for Sampling {
+        fn name(&self) -> &'static str {
+            "sampling"
+        }
+
+        fn collect(&mut self, _: &mut Found) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn sample(&mut self) -> Option<Instant> {
+            assert_ne!(self.0.fetch_add(1, Ordering::SeqCst), 0, "the first sample");
+            Some(Instant::now() + Duration::from_millis(10))
+        }
+    }
+
+    #[test]
+    fn a_sampler_that_panics_is_told_and_called_again() {
+        let samples = Arc::<AtomicU32>::default();
+        let runner = Runner::start(Box::new(Sampling(Arc::clone(&samples)))).unwrap();
+        block_on(async {
+            while samples.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            // It pauses for a second.
+            let error = run(&runner, BOUND).await.error();
+            let again = samples.load(Ordering::SeqCst) > 1;
+            assert!(again || error.is_some_and(|error| error.contains("the first sample")));
+            while samples.load(Ordering::SeqCst) < 3 {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            assert_eq!(run(&runner, BOUND).await.error(), None);
         });
     }
 

@@ -96,6 +96,11 @@ impl Source {
         self.audit_multicast || self.format == Format::Audit
     }
 
+    /// Whether it is read from files, and not from what numbers its messages.
+    pub fn has_files(&self) -> bool {
+        !(self.kmsg || self.journal || self.audit_multicast)
+    }
+
     /// Whether both would count the same messages.
     fn repeats(&self, other: &Self) -> bool {
         (self.kmsg && other.kmsg)

@@ -15,6 +15,7 @@ use crate::metrics::{Desc, Metrics};
 use crate::process::OwnProcess;
 use crate::reload::{Parts, Reload};
 use crate::state::{Loaded, State};
+use crate::supervised;
 use crate::users::cgroups::Cgroups;
 use crate::users::host::Host;
 use crate::users::names::{self, Names};
@@ -176,6 +177,7 @@ impl Exporter {
     pub fn metrics(&self, shown: &[Shown]) -> Metrics {
         let mut metrics = collector::assemble(shown);
         self.reload.export(&mut metrics);
+        supervised::export(&mut metrics);
         let labels =
             [("version", env!("CARGO_PKG_VERSION")), ("revision", env!("TELLTALE_REVISION"))];
         metrics.add(&BUILD_INFO, &labels, 1.0);

@@ -22,6 +22,7 @@ use tokio::sync::{Notify, watch};
 use crate::args::Listen;
 use crate::exporter::Exporter;
 use crate::live::lock;
+use crate::supervised::{self, Pause};
 
 /// Connections at one time. A further one takes the place of the oldest that has no request under way,
 /// so that silent or slow clients, however many, do not keep others out.
@@ -122,7 +123,17 @@ pub async fn serve(
             "listening"
         );
         let (connections, exporter) = (Arc::clone(&connections), Arc::clone(&exporter));
-        acceptors.push(tokio::spawn(accept(listener, connections, exporter, stopping.subscribe())));
+        let stopping = stopping.subscribe();
+        acceptors.push(tokio::spawn(async move {
+            let mut pause = Pause::default();
+            loop {
+                let began = Instant::now();
+                let accepting = accept(&listener, &connections, &exporter, &stopping);
+                let Err(error) = supervised::catch_future("http", accepting).await else { return };
+                tracing::error!(error, "accepting connections panicked and is taken up again");
+                tokio::time::sleep(pause.after(began.elapsed())).await;
+            }
+        }));
     }
     let signal = stop.await;
     tracing::info!(signal, "stopping");
@@ -202,19 +213,23 @@ impl Connection {
 }
 
 async fn accept(
-    listener: tokio::net::TcpListener,
-    connections: Arc<Connections>,
-    exporter: Arc<Exporter>,
-    stopping: watch::Receiver<bool>,
+    listener: &tokio::net::TcpListener,
+    connections: &Arc<Connections>,
+    exporter: &Arc<Exporter>,
+    stopping: &watch::Receiver<bool>,
 ) {
     loop {
+        supervised::panic_if_asked("http-accept");
         match listener.accept().await {
             Ok((stream, _)) => {
                 let Some((id, entry)) = connections.enter() else { continue };
-                let (exporter, stopping) = (Arc::clone(&exporter), stopping.clone());
-                let connections = Arc::clone(&connections);
+                let (exporter, stopping) = (Arc::clone(exporter), stopping.clone());
+                let connections = Arc::clone(connections);
                 tokio::spawn(async move {
-                    serve_one(stream, &entry, exporter, stopping).await;
+                    let served = serve_one(stream, &entry, exporter, stopping);
+                    if let Err(error) = supervised::catch_future("http", served).await {
+                        tracing::error!(error, "answering a request panicked");
+                    }
                     connections.leave(id);
                 });
             }
@@ -236,6 +251,7 @@ async fn serve_one(
         entry.request_begins();
         let exporter = Arc::clone(&exporter);
         async move {
+            supervised::panic_if_asked("http");
             let answer = routes::respond(&exporter, &request).await;
             // What is left is to hand it to the kernel; a client that does not read it is as idle as
             // one that sends nothing.

@@ -15,6 +15,7 @@
 //! * [`state`] keeps over a restart what must not be forgotten: log positions and counters.
 //! * [`http`] answers: metrics, pages, health. [`reload`] is what SIGHUP does: parts of the configuration
 //!   are [`live`].
+//! * [`supervised`] catches the panics of all threads and takes their work up again.
 //! * [`sys`] touches the kernel. Everything else parses bytes.
 //!
 //! Threads: one runs hyper on tokio, one each collector, one each log source, one asks for names, one
@@ -37,6 +38,7 @@ pub mod peak;
 pub mod process;
 pub mod reload;
 pub mod state;
+pub mod supervised;
 pub mod sys;
 pub mod users;
 

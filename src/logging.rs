@@ -12,6 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt};
 
 use crate::args::{LogFormat, LogLevel};
+use crate::supervised;
 
 /// Lines kept while standard error does not take any.
 const MAX_WAITING_LINES: usize = 1000;
@@ -64,14 +65,18 @@ pub fn start(level: LogLevel, format: LogFormat) -> io::Result<Guard> {
     let (queue, lines) = sync_channel::<Vec<u8>>(MAX_WAITING_LINES);
     let (flush, flushed) = sync_channel(1);
     std::thread::Builder::new().name("log".to_owned()).stack_size(128 * 1024).spawn(move || {
-        for line in lines {
-            if line.is_empty() {
-                let _ = flush.try_send(());
-            } else {
-                // Nobody could be told of a standard error that is closed.
-                let _ = io::stderr().write_all(&line);
+        let write = || {
+            for line in &lines {
+                supervised::panic_if_asked("log");
+                if line.is_empty() {
+                    let _ = flush.try_send(());
+                } else {
+                    // Nobody could be told of a standard error that is closed.
+                    let _ = io::stderr().write_all(&line);
+                }
             }
-        }
+        };
+        supervised::run("log", |_| {}, write);
     })?;
     let guard = Guard { queue: Queue(queue.clone()), flushed };
     let writer = move || Queue(queue.clone());

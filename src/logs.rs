@@ -47,12 +47,13 @@ use crate::collector::{Collector, Error, Found};
 use crate::config::{self, Source};
 use crate::live::{Live, lock};
 use crate::state::{Loaded, State};
+use crate::supervised;
 use crate::users::names::Shown;
 use choice::Choice;
 use counts::{Matched, Published, Shared, Values};
 use matcher::Matcher;
 use records::{Log, Records};
-use shown::{STATE_ERRORS, export_signature, export_source};
+use shown::{SOURCES, STATE_ERRORS, export_signature, export_source, is_readable};
 use signature::Signature;
 use snapshot::Snapshot;
 use source::Reader;
@@ -110,6 +111,12 @@ impl View {
             });
             (signature, merged)
         })
+    }
+
+    /// Whether the lines of any source were read since the start: until then it is not known what the
+    /// signatures would have counted.
+    pub fn knows(&self, sources: &[(&Source, Published)]) -> bool {
+        sources.iter().any(|(source, published)| !source.is_audit() && published.read)
     }
 
     /// The signatures that are on; a reload replaces them.
@@ -211,16 +218,35 @@ impl Logs {
                 .stack_size(512 * 1024)
                 .spawn(move || {
                     let (source, published, shared) = parts;
+                    let name = format!("log-{}", source.name);
+                    // Nobody waits any more for a filesystem that hung.
+                    let ready = || {
+                        let _ = ready.try_send(());
+                    };
+                    let tell = |text: &str| {
+                        lock(&published).error = Some(text.to_owned());
+                        ready();
+                    };
                     if let Some(log) = log {
-                        let records = Records::new(log, published, shared);
-                        // Nobody waits any more for a filesystem that hung.
-                        let _ = ready.send(());
-                        records.run();
+                        let mut records = Records::new(log, Arc::clone(&published), shared);
+                        let follow = || {
+                            records.take_up();
+                            ready();
+                            records.run();
+                        };
+                        supervised::run(&name, tell, follow);
                     } else {
-                        let known = start.known;
-                        let reader = Reader::new(source, known, published, shared, descriptors);
-                        let _ = ready.send(());
-                        reader.run();
+                        let mut known = start.known;
+                        let follow = || {
+                            let shared = (Arc::clone(&published), Arc::clone(&shared));
+                            let reader =
+                                Reader::new(source.clone(), known, shared.0, shared.1, descriptors);
+                            known = true;
+                            lock(&published).error = None;
+                            ready();
+                            reader.run();
+                        };
+                        supervised::run(&name, tell, follow);
                     }
                 })?;
             // So that what is written from now on counts, and the first scrape shows where it stands.
@@ -295,6 +321,12 @@ impl Collector for Logs {
             export_source(source, shown, &mut found.metrics);
             found.warnings.extend(warnings(&source.name, shown));
         }
+        let readable = published.iter().filter(|(source, shown)| is_readable(source, shown));
+        found.metrics.add(&SOURCES, &[], readable.count() as f64);
+        if !self.view.knows(&published) {
+            // At 0 they would say that nothing happened.
+            return Ok(());
+        }
         let matcher = self.view.matcher().get();
         for (signature, matched) in self.view.signatures(&matcher, &published) {
             export_signature(signature, matched.as_ref(), &mut found.metrics);
@@ -325,7 +357,8 @@ const MAX_NAMED: usize = 5;
 fn warnings(name: &str, source: &Published) -> Vec<String> {
     let mut warnings: Vec<_> =
         source.notes.iter().map(|note| format!("source {name}: {note}")).collect();
-    warnings.extend(source.error.iter().map(|error| format!("source {name}: {error}")));
+    let whole = source.error.iter().cloned().chain(source.hangs());
+    warnings.extend(whole.map(|error| format!("source {name}: {error}")));
     let failing = source.files.iter().filter_map(|(path, file)| Some((path, file.error.as_ref()?)));
     let failing: Vec<_> = failing.collect();
     warnings

@@ -13,6 +13,7 @@ use crate::live::Live;
 use crate::logs::catalog;
 use crate::logs::matcher::Matcher;
 use crate::metrics::{Desc, Metrics};
+use crate::supervised;
 
 const SUCCESSFUL: Desc = Desc::gauge(
     "telltale_config_last_reload_successful",
@@ -109,7 +110,11 @@ impl Reader {
     fn run(&self, asked: &Receiver<()>) {
         while asked.recv().is_ok() {
             let before = self.outcome.get();
-            let outcome = match self.read() {
+            let read = supervised::catch("reload", || {
+                supervised::panic_if_asked("reload");
+                self.read()
+            });
+            let outcome = match read.and_then(|read| read) {
                 Ok(later) => {
                     tracing::info!("configuration and catalogue reloaded");
                     for what in &later {

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::supervised;
 use mark::{Mark, Shown};
 use slots::{Found, Record, Slots};
 
@@ -80,16 +81,18 @@ impl State {
         let (answers, done) = sync_channel(2);
         let of_thread = directory.to_owned();
         let spawned = std::thread::Builder::new().name("state".to_owned()).stack_size(256 * 1024);
-        let spawned = spawned.spawn(move || {
+        let keep = move || {
+            supervised::panic_if_asked("state-open");
             let (slots, lock, result) = directory::open(&of_thread);
             let refused = result.is_err();
             // Nobody waits any more when the start was given up for.
-            let _ = opened.send(result);
+            let _ = opened.try_send(result);
             if !refused {
                 write_records(slots, &jobs, &answers);
             }
             drop(lock);
-        });
+        };
+        let spawned = spawned.spawn(move || supervised::run("state", |_| {}, keep));
         let shown_at = directory.display();
         let without = |why: &dyn std::fmt::Display| {
             format!("state directory {shown_at}: {why}; counters begin at 0 at the next start")
@@ -233,7 +236,12 @@ impl State {
 
 fn write_records(mut slots: Slots, jobs: &Receiver<Record>, answers: &SyncSender<io::Result<()>>) {
     while let Ok(record) = jobs.recv() {
-        if answers.send(slots.write(&record)).is_err() {
+        // Who waits for the record is told; the next one comes with the next scrape.
+        let written = supervised::catch("state", || {
+            supervised::panic_if_asked("state");
+            slots.write(&record)
+        });
+        if answers.send(written.unwrap_or_else(|text| Err(io::Error::other(text)))).is_err() {
             return;
         }
     }

@@ -4,7 +4,7 @@ import thresholds as t
 from board import Board
 from links import from_row, from_series
 from panels import column, graph, stat, states, table, values
-from query import OUR_TARGETS, OURS, target
+from query import OUR_TARGETS, OURS, gained, target
 
 UP = values(v0=("down", t.RED), v1=("up", t.GREEN))
 OK = values(v0=("failing", t.RED), v1=("ok", t.GREEN))
@@ -24,7 +24,8 @@ def build():
                   (8, (scrapes(), 12), (durations(), 12)), (7, (hosts(), 24)))
     board.section("What does it cost?", (8, (cpu(), 8), (memory(), 8), (series(), 8)),
                   (8, (descriptors(), 8), (threads(), 8), (writes(), 8)), collapsed=True)
-    board.section("How good are its numbers?", (8, (age(), 8), (partial(), 8), (configuration(), 8)), collapsed=True)
+    board.section("How good are its numbers?", (8, (age(), 8), (partial(), 8), (configuration(), 8)),
+                  (6, (panics(), 24)), collapsed=True)
     return board.build()
 
 
@@ -189,6 +190,16 @@ def partial():
         [target("topk(10, telltale_users_unreadable_processes{@host} > 0)", "{{instance}}")],
         unit="short", decimals=0, level=t.PARTIAL, no_value="every process can be read",
         links=[from_series("users")])
+
+
+def panics():
+    by = "job, instance, thread"
+    gain = gained("telltale_thread_panics_total", "$__rate_interval", by)
+    return graph(
+        "Did a thread of the exporter panic?", "Panics by thread (telltale_thread_panics_total): bugs, after which"
+        " the thread is taken up again; the exporter's page says where.",
+        [target(f"topk(10, {gain})", "{{instance}} {{thread}}")], unit="short", decimals=0, bars=True,
+        level=t.PANICS, no_value="no thread panicked")
 
 
 def configuration():

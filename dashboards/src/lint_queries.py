@@ -16,7 +16,7 @@ FEW = {"state", "severity", "verdict", "collector", "ceiling", "method"}
 # Which series have the label that the third variable chooses.
 EXTRA = {
     "user": re.compile(r"(telltale_user_(?!s)|user:)"),
-    "source": re.compile(r"telltale_log_(lines|bytes|unmatched|rotations|lost|lag|last_line|source)"),
+    "source": re.compile(r"telltale_log_(lines|bytes|unmatched|rotations|lost|lag|last_line|source_)"),
 }
 
 

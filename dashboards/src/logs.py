@@ -29,7 +29,7 @@ def build():
     board.section("Lines nobody knows, and the sources",
                   (8, (unknown(), 12), (lines(), 12)), (8, (sources(), 24)))
     board.section("Reading: lag, rotations and losses", (8, (lag(), 12), (silence(), 12)),
-                  (8, (rotations(), 12), (losses(), 12)), (6, (readable(), 24)), collapsed=True)
+                  (8, (rotations(), 12), (losses(), 12)), (6, (readable(), 16), (read(), 8)), collapsed=True)
     board.section("Signatures in detail", (9, (signatures(), 12), (captures(), 12)), collapsed=True)
     board.section("logrotate's own state", (8, (rotated(), 16), (logrotate_ran(), 8)), collapsed=True)
     return board.build()
@@ -174,6 +174,14 @@ def sources():
         " selected time, how far reading is behind, and when the last line was read.",
         [target(expr, table=True) for _, expr, _ in rows], columns, sort="Lines", level=t.SOURCE_DOWN,
         no_value=NO_LOG)
+
+
+def read():
+    return graph(
+        "Where is no log read?", "Sources that can be read (telltale_log_sources), of the 10 hosts with fewest"
+        " at each moment. At 0 nothing is known of a host's logs: signatures are absent.",
+        [target("bottomk(10, telltale_log_sources{@host})", "{{instance}}")], unit="short", decimals=0,
+        level=t.NO_SOURCE, no_value="no exporter follows logs", links=[from_series("exporter")])
 
 
 def lag():

@@ -91,6 +91,7 @@ CRITICAL_SIGNATURE = some("TelltaleLogSignatureCritical", "TelltaleOomKill", cri
 OOM_OF_CGROUP = "kernel-memcg-oom-kill|systemd-oomd-kill"  # warnings, unless it goes on
 UNKNOWN = Level(alerts=("TelltaleLogUnknownErrorsSurging",))
 SOURCE_DOWN = some("TelltaleLogSourceDown")
+NO_SOURCE = Level(alerts=("TelltaleLogSourcesNone",))
 SOURCE_SILENT = Level(alerts=("TelltaleLogSourceSilent",))
 LAG = Level(warning=65536, alerts=("TelltaleLogSourceStalled",))
 BYTES_LOST, MESSAGES_LOST = some("TelltaleLogBytesLost"), some("TelltaleLogMessagesLost")
@@ -101,5 +102,6 @@ LOGROTATE_STALE = Level(warning=50 * 3600, alerts=("TelltaleLogrotateStale",))
 EXPORTER_DOWN = some("TelltaleExporterDown", critical=True)
 RESTARTING = Level(warning=2 + JUST, alerts=("TelltaleExporterRestarting",))
 COLLECTOR_FAILING = some("TelltaleCollectorFailing")
+PANICS = Level(alerts=("TelltaleThreadPanicked",))
 STATE_WRITES = some("TelltaleStateNotWritten")
 PARTIAL = NONE

@@ -13,11 +13,12 @@ use crate::sys::audit::close_inherited;
 /// # Errors
 /// When no process can be made.
 pub fn spawn(word: &str, end: OwnedFd) -> io::Result<Child> {
-    Command::new("/proc/self/exe")
-        .arg0("telltale_exporter")
-        .arg(word)
-        // What concerns the exporter is none of its business: LISTEN_*, NOTIFY_SOCKET and the rest.
-        .env_clear()
+    let mut command = Command::new("/proc/self/exe");
+    // What concerns the exporter is none of its business: LISTEN_*, NOTIFY_SOCKET and the rest.
+    command.arg0("telltale_exporter").arg(word).env_clear();
+    #[cfg(debug_assertions)]
+    command.envs(std::env::vars_os().filter(|(name, _)| name == crate::supervised::FAULTS));
+    command
         // A terminal that closes sends SIGHUP to its group: it means a reload to the exporter alone.
         .process_group(0)
         .stdin(Stdio::from(end))

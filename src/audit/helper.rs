@@ -20,6 +20,7 @@ use super::netlink::{self, Message, messages};
 use super::pace::{ASKERS, Pace, Rhythm, Turn};
 use super::{child, rules, status};
 use crate::live::lock;
+use crate::supervised::{self, Pause};
 use crate::sys::audit::AuditSocket;
 
 /// First argument of the re-executed binary.
@@ -68,7 +69,7 @@ pub fn run() -> Result<(), &'static str> {
     let pair = UnixStream::from(child::enter().ok_or(not_by_hand)?);
     // Errors mean that the exporter is gone or that we cannot go on: both end us, which it sees.
     let _ = rustix::thread::set_name(c"telltale-audit");
-    let _ = Helper::start(pair).map(Helper::schedule);
+    let _ = Helper::start(pair).map(|mut helper| helper.keep_scheduling());
     Ok(())
 }
 
@@ -79,6 +80,10 @@ struct Outbox(Arc<Mutex<UnixStream>>);
 impl Outbox {
     fn tell(&self, frame: &Frame) -> io::Result<()> {
         frame.send(&*lock(&self.0))
+    }
+
+    fn tell_panic(&self, thread: &str, text: &str) -> io::Result<()> {
+        self.tell(&Frame::Panicked(thread.to_owned(), text.to_owned()))
     }
 }
 
@@ -138,17 +143,23 @@ impl Helper {
             }
         };
         let shared = Arc::new(Mutex::new(Shared::default()));
+        let outbox = Outbox(Arc::new(Mutex::new(pair.try_clone()?)));
         let (returned, returns) = channel();
         let mut questions = Vec::new();
         for nth in 0..ASKERS {
             let (send, inbox) = sync_channel(1);
             let (socket, returned) = (Arc::clone(&socket), returned.clone());
-            thread(move || ask(nth, &socket, &inbox, &returned))?;
+            let outbox = outbox.clone();
+            thread(move || ask(nth, &socket, &inbox, &returned, &outbox))?;
             questions.push(send);
         }
-        let outbox = Outbox(Arc::new(Mutex::new(pair.try_clone()?)));
-        let reader = Reader { shared: Arc::clone(&shared), outbox: outbox.clone(), rules: None };
-        thread(move || reader.run(&socket))?;
+        let mut reader =
+            Reader { shared: Arc::clone(&shared), outbox: outbox.clone(), rules: None };
+        thread(move || {
+            let outbox = reader.outbox.clone();
+            let tell = |text: &str| drop(outbox.tell_panic("audit-answers", text));
+            supervised::run("audit-answers", tell, || reader.run(&socket));
+        })?;
         let now = Instant::now();
         Ok(Self {
             pair,
@@ -165,19 +176,45 @@ impl Helper {
         })
     }
 
-    /// Sends askers in turn until the exporter's end closes.
-    fn schedule(mut self) {
+    /// Sends askers in turn until the exporter's end closes, whatever happens.
+    fn keep_scheduling(&mut self) {
         if self.pair.set_read_timeout(Some(TICK)).is_err() {
             return;
         }
+        let mut pause = Pause::default();
+        loop {
+            let began = Instant::now();
+            let Err(text) = supervised::catch("audit-schedule", || self.schedule()) else { return };
+            if self.outbox.tell_panic("audit-schedule", &text).is_err() {
+                return;
+            }
+            let until = Instant::now() + pause.after(began.elapsed());
+            while Instant::now() < until {
+                if self.wait_for_end() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits for a tick; whether the exporter is gone.
+    fn wait_for_end(&self) -> bool {
+        match (&self.pair).read(&mut [0]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => false,
+            // The end, or a word where none is spoken.
+            _ => true,
+        }
+    }
+
+    /// Sends askers in turn until the exporter's end closes.
+    fn schedule(&mut self) {
         let mut daemon_stopped = false;
         loop {
-            match (&self.pair).read(&mut [0]) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The end, or a word where none is spoken.
-                _ => return,
+            if self.wait_for_end() {
+                return;
             }
+            supervised::panic_if_asked("audit-schedule");
             let now = Instant::now();
             while let Ok((nth, result)) = self.returns.try_recv() {
                 self.pace.back(nth, now);
@@ -283,9 +320,18 @@ fn ask(
     socket: &AuditSocket,
     inbox: &Receiver<Question>,
     returned: &Sender<(usize, Result<(), Errno>)>,
+    outbox: &Outbox,
 ) {
     for Question { kind, sequence } in inbox {
-        let result = socket.send(&netlink::request(kind, sequence));
+        let sent = supervised::catch("audit-ask", || {
+            supervised::panic_if_asked("audit-ask");
+            socket.send(&netlink::request(kind, sequence))
+        });
+        // It comes back all the same, or would count as asleep; the pace says when the next goes.
+        let result = sent.unwrap_or_else(|text| {
+            let _ = outbox.tell_panic("audit-ask", &text);
+            Ok(())
+        });
         if returned.send((nth, result)).is_err() {
             return;
         }
@@ -301,14 +347,16 @@ struct Reader {
 }
 
 impl Reader {
-    fn run(mut self, socket: &AuditSocket) {
+    fn run(&mut self, socket: &AuditSocket) {
         let mut buffer = vec![0; 64 * 1024];
+        self.rules = None;
         loop {
             let Ok(length) = socket.receive(&mut buffer) else {
                 // ENOBUFS, EINTR, the timeout: the next question gets its answer.
                 std::thread::sleep(TICK);
                 continue;
             };
+            supervised::panic_if_asked("audit-answers");
             for message in messages(&buffer[..length.min(buffer.len())]) {
                 if self.take(message).is_err() {
                     // The exporter is gone; the scheduler sees it too and ends us all.

@@ -1,4 +1,4 @@
-//! What crosses from the audit helper to the exporter: status and rules, nothing else.
+//! What crosses from the audit helper to the exporter: status and rules, and its panics.
 //!
 //! A frame is a kind, a length (u32, little endian) and so many bytes. The exporter sends nothing; the
 //! helper ends when the exporter's side closes.
@@ -26,6 +26,8 @@ pub enum Frame {
     Rhythm(Rhythm),
     /// So many askers of exporters that have ended still sleep: nothing is asked until they wake.
     Crowded(u32),
+    /// A thread of the helper panicked: its name, and what that said.
+    Panicked(String, String),
 }
 
 impl Frame {
@@ -51,6 +53,7 @@ impl Frame {
                 (b'P', payload)
             }
             Self::Crowded(count) => (b'C', count.to_le_bytes().to_vec()),
+            Self::Panicked(thread, text) => (b'B', format!("{thread}\n{text}").into_bytes()),
         };
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         if length > MAX_BYTES {
@@ -95,6 +98,11 @@ impl Frame {
                 spacing: Duration::from_millis(u32::from_le_bytes(word(5)?).into()),
             }),
             b'C' => Self::Crowded(u32::from_le_bytes(word(0)?)),
+            b'B' => {
+                let text = String::from_utf8_lossy(payload);
+                let (thread, text) = text.split_once('\n')?;
+                Self::Panicked(thread.to_owned(), text.to_owned())
+            }
             _ => return None,
         })
     }
@@ -116,6 +124,7 @@ mod tests {
             Frame::Unanswered,
             Frame::Rhythm(rhythm),
             Frame::Crowded(12),
+            Frame::Panicked("audit-ask".to_owned(), "two\nlines".to_owned()),
         ];
         let mut bytes = Vec::new();
         for frame in &frames {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::{child, netlink};
+use crate::supervised::{self, Pause};
 use crate::sys::audit::AuditSocket;
 
 /// First argument of the re-executed binary.
@@ -36,6 +37,8 @@ pub const REFUSED: u8 = b'E';
 pub const RECORD: u8 = b'R';
 /// See [`JOINED`].
 pub const ALIVE: u8 = b'H';
+/// It panicked, with what that said; sent all the time until it listens again.
+pub const PANICKED: u8 = b'P';
 
 /// Starts it and returns it with our end of the pair.
 ///
@@ -71,6 +74,25 @@ fn listen(pair: &UnixDatagram) -> io::Result<()> {
         }
     };
     pair.send(&[JOINED])?;
+    let mut pause = Pause::default();
+    loop {
+        let began = Instant::now();
+        let mut panicked = match supervised::catch("audit-listen", || pass_on(&socket, pair)) {
+            Ok(ended) => return ended,
+            Err(text) => [&[PANICKED], text.as_bytes()].concat(),
+        };
+        panicked.truncate(DATAGRAM);
+        // What comes meanwhile waits in the kernel; the exporter may end, and must not wait.
+        let until = Instant::now() + pause.after(began.elapsed());
+        while Instant::now() < until {
+            pair.send(&panicked)?;
+            std::thread::sleep(HEARTBEAT);
+        }
+    }
+}
+
+/// Passes records on until the exporter is gone.
+fn pass_on(socket: &AuditSocket, pair: &UnixDatagram) -> io::Result<()> {
     let mut buffer = vec![0; DATAGRAM];
     let mut alive = Instant::now();
     loop {
@@ -80,6 +102,7 @@ fn listen(pair: &UnixDatagram) -> io::Result<()> {
             Err(Errno::AGAIN | Errno::NOBUFS | Errno::INTR) => 0,
             Err(errno) => return Err(errno.into()),
         };
+        supervised::panic_if_asked("audit-listen");
         if length == 0 || alive.elapsed() >= HEARTBEAT {
             pair.send(&[ALIVE])?;
             alive = Instant::now();

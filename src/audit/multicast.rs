@@ -15,7 +15,8 @@ use rustix::net::{RecvFlags, recv};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::events::record::Record;
-use super::listener::{self, DATAGRAM, JOINED, RECORD, REFUSED};
+use super::listener::{self, ALIVE, DATAGRAM, JOINED, PANICKED, RECORD, REFUSED};
+use crate::supervised;
 
 /// How long one read waits for the first record.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -36,6 +37,8 @@ pub struct Multicast {
     buffer: Vec<u8>,
     joined: bool,
     heard: Instant,
+    /// What the listener said of a panic that it has not come back from.
+    panicked: Option<String>,
     serials: Serials,
 }
 
@@ -66,6 +69,7 @@ impl Multicast {
             buffer: vec![0; DATAGRAM + 64],
             joined: false,
             heard: Instant::now(),
+            panicked: None,
             serials: Serials::default(),
         };
         group.receive(true, |_| {})?;
@@ -73,23 +77,25 @@ impl Multicast {
         Ok(group)
     }
 
-    /// Waits a little for records and hands them out as lines of the audit log; returns how many events
-    /// were lost before they reached us.
+    /// Waits a little for records and hands them out as lines of the audit log; adds to `lost` how many
+    /// events were lost before they reached us, whether or not it fails then.
     ///
     /// # Errors
     /// When nobody listens, or not yet.
-    pub fn read(&mut self, mut record: impl FnMut(&[u8])) -> io::Result<u64> {
-        let mut lost = 0;
+    pub fn read(&mut self, lost: &mut u64, mut record: impl FnMut(&[u8])) -> io::Result<()> {
         for nth in 0..MOST {
             let mut serial = None;
             let there = self.receive(nth == 0, |line| {
                 serial = Record::parse(line).map(|record| record.stamp.serial);
                 record(line);
             })?;
-            lost += serial.map_or(0, |serial| self.serials.take(serial));
+            *lost += serial.map_or(0, |serial| self.serials.take(serial));
             if !there {
                 break;
             }
+        }
+        if let Some(panicked) = &self.panicked {
+            return Err(io::Error::other(panicked.clone()));
         }
         let why = match self.listener.try_wait() {
             Ok(Some(_)) => "the audit listener process has ended; restart telltale_exporter",
@@ -97,7 +103,10 @@ impl Multicast {
                 "the audit queue is full, so the kernel lets nobody join its multicast group yet"
             }
             _ if self.heard.elapsed() > SILENCE => "the audit listener process is stopped or hangs",
-            _ => return Ok(lost + self.serials.settle(Instant::now())),
+            _ => {
+                *lost += self.serials.settle(Instant::now());
+                return Ok(());
+            }
         };
         Err(io::Error::other(why))
     }
@@ -116,7 +125,18 @@ impl Multicast {
             Some((&REFUSED, why)) => {
                 return Err(io::Error::other(String::from_utf8_lossy(why).into_owned()));
             }
-            Some((&RECORD, line)) => record(line),
+            Some((&PANICKED, why)) => {
+                let why = String::from_utf8_lossy(why).into_owned();
+                if self.panicked.is_none() {
+                    supervised::count("audit-listen", &why);
+                }
+                self.panicked = Some(why);
+            }
+            Some((&RECORD, line)) => {
+                self.panicked = None;
+                record(line);
+            }
+            Some((&ALIVE, _)) => self.panicked = None,
             _ => {}
         }
         Ok(length > 0)
@@ -214,6 +234,27 @@ mod tests {
         let now = Instant::now();
         assert_eq!((serials.settle(now), serials.settle(now + SETTLE)), (0, 1));
         assert_eq!(serials.settle(now + SETTLE * 2), 0, "once only");
+    }
+
+    #[test]
+    fn what_was_lost_before_the_listener_ended_is_told() {
+        let mut listener = std::process::Command::new("true").spawn().unwrap();
+        listener.wait().unwrap();
+        let (pair, theirs) = UnixDatagram::pair().unwrap();
+        let (buffer, heard) = (vec![0; DATAGRAM + 64], Instant::now());
+        let serials = Serials::default();
+        let mut group =
+            Multicast { listener, pair, buffer, joined: true, heard, panicked: None, serials };
+        let last = 10 + 2 * WINDOW as u64;
+        for serial in [10, last] {
+            let line = format!("Rtype=1300 msg=audit(1795151586.482:{serial}): arch=c000003e");
+            theirs.send(line.as_bytes()).unwrap();
+        }
+        group.pair.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (mut lost, mut lines) = (0, 0);
+        let why = group.read(&mut lost, |_| lines += 1).unwrap_err();
+        assert!(why.to_string().contains("has ended"), "{why}");
+        assert_eq!((lines, lost), (2, last - 10 - WINDOW as u64));
     }
 
     proptest! {

@@ -13,6 +13,7 @@ use crate::args::VERSION;
 use crate::audit;
 use crate::collector::Shown;
 use crate::exporter::Exporter;
+use crate::supervised;
 use crate::users::limits::Limit;
 use crate::users::report::{Report, Row};
 
@@ -77,6 +78,7 @@ pub fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
         })
         .collect();
     notes.extend(exporter.reload.notes().iter().map(|note| format!("configuration: {note}")));
+    notes.extend(supervised::notes());
     if let Some(logs) = exporter.logs.as_ref().filter(|logs| !logs.sources().is_empty()) {
         notes.push(format!("logs: {}", logs.choice));
     }

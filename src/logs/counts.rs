@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -104,10 +104,28 @@ pub struct Published {
     pub place: Option<Place>,
     /// Why the source as a whole cannot be read.
     pub error: Option<String>,
+    /// Something of it was read since this start: until then what it counts is not known.
+    pub read: bool,
+    /// When its thread last came back from looking for more.
+    pub looked: Option<Instant>,
     /// The counts.
     pub counts: Counts,
     /// What is to be known about the source.
     pub notes: Vec<String>,
+}
+
+/// A thread that looks twice a second, or each minute where it fails, and has not come back for so long is held
+/// up by its filesystem.
+const HUNG: Duration = Duration::from_secs(120);
+
+impl Published {
+    /// What is wrong where the thread does not come back from looking.
+    pub fn hangs(&self) -> Option<String> {
+        let since = self.looked?.elapsed();
+        (since > HUNG).then(|| {
+            format!("reading has not come back for {} s: its filesystem hangs", since.as_secs())
+        })
+    }
 }
 
 /// How far a log is read whose messages are numbered.

@@ -13,6 +13,7 @@ use super::source::millis_since;
 use super::{RETRY, RETRY_MAX, journal, kmsg, lock};
 use crate::audit::events::joiner::Joiner;
 use crate::audit::multicast::Multicast;
+use crate::supervised;
 
 /// The journal is looked at this often, which costs microseconds; the kernel's ring wakes us.
 const LOOK: Duration = Duration::from_millis(500);
@@ -39,30 +40,50 @@ pub struct Records {
 
 enum Open {
     Kmsg { device: PathBuf, procfs: PathBuf, reader: Option<kmsg::Reader> },
-    Journal(Box<journal::Reader>),
-    Audit { group: io::Result<Multicast>, joiner: Option<Joiner>, born: Instant },
+    Journal { directories: Vec<PathBuf>, reader: Option<Box<journal::Reader>> },
+    Audit { group: io::Result<Multicast>, heard: Heard, joiner: Option<Joiner>, born: Instant },
+}
+
+/// What the kernel said about audit events and is not published yet. It says it once: should counting it
+/// panic, it is counted again.
+#[derive(Default)]
+struct Heard {
+    lines: Vec<Vec<u8>>,
+    /// Events that were lost before they reached us.
+    lost: u64,
 }
 
 impl Records {
-    /// Takes up where the last run has left it, or begins with what is written from now on.
+    /// For a thread that is going to [take it up](Self::take_up).
     pub fn new(log: Log, published: Arc<Mutex<Published>>, shared: Arc<Shared>) -> Self {
-        let place = lock(&published).place.clone();
         let log = match log {
             Log::Kmsg(device, procfs) => Open::Kmsg { device, procfs, reader: None },
-            Log::Audit(group) => Open::Audit { group, joiner: None, born: Instant::now() },
-            Log::Journal(directories) => {
-                let position = match place {
+            Log::Journal(directories) => Open::Journal { directories, reader: None },
+            Log::Audit(group) => {
+                Open::Audit { group, heard: Heard::default(), joiner: None, born: Instant::now() }
+            }
+        };
+        Self { log, published, shared }
+    }
+
+    /// Takes up what was published last, by this run or the one before, or begins with what is written from
+    /// now on.
+    pub fn take_up(&mut self) {
+        match &mut self.log {
+            Open::Kmsg { reader, .. } => *reader = None,
+            Open::Journal { directories, reader } => {
+                let position = match lock(&self.published).place.clone() {
                     Some(Place::Journal(position)) => Some(position),
                     _ => None,
                 };
-                Open::Journal(Box::new(journal::Reader::new(directories, position, false)))
+                let opened = journal::Reader::new(directories.clone(), position, false);
+                *reader = Some(Box::new(opened));
             }
-        };
-        let joined = matches!(log, Open::Audit { .. });
-        let mut records = Self { log, published, shared };
+            // Who has joined its group may not do so again.
+            Open::Audit { .. } => return,
+        }
         // What was there before is passed over, or what came meanwhile begun with.
-        while !joined && matches!(records.turn(), Ok(true)) && !records.has_place() {}
-        records
+        while matches!(self.turn(), Ok(true)) && !self.has_place() {}
     }
 
     fn has_place(&self) -> bool {
@@ -70,7 +91,7 @@ impl Records {
     }
 
     /// Follows for ever.
-    pub fn run(mut self) {
+    pub fn run(&mut self) {
         let mut retry = RETRY;
         loop {
             match self.turn() {
@@ -111,6 +132,8 @@ impl Records {
             _ => Form::Text(header::parse),
         };
         let counter = Counter::new(&self.shared, form);
+        // Audit events that are not complete, after what was heard.
+        let mut joined = None;
         let result = match &mut self.log {
             Open::Kmsg { device, procfs, reader } => {
                 let position = match place {
@@ -128,11 +151,18 @@ impl Records {
                 }
                 read
             }
-            Open::Audit { group, joiner, .. } => match group {
-                Ok(group) => audit(group, &counter, counts, joiner),
+            Open::Audit { group, heard, joiner, .. } => match group {
+                Ok(group) => {
+                    let result = heard.listen(group);
+                    let mut next = joiner.clone();
+                    heard.count(&counter, counts, &mut next);
+                    joined = Some(next);
+                    result.map(|()| false)
+                }
                 Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
             },
-            Open::Journal(reader) => {
+            Open::Journal { reader: None, .. } => Ok(false),
+            Open::Journal { reader: Some(reader), .. } => {
                 let more = entries(reader, &counter, counts);
                 *place = Some(Place::Journal(reader.position().clone()));
                 let unreadable =
@@ -141,8 +171,14 @@ impl Records {
                 if reader.has_files() { Ok(more) } else { Err(nothing(notes)) }
             }
         };
+        supervised::panic_if_asked("records");
         *error = result.as_ref().err().map(ToString::to_string);
+        next.read |= result.is_ok();
+        next.looked = Some(Instant::now());
         *lock(&self.published) = next;
+        if let (Open::Audit { heard, joiner, .. }, Some(joined)) = (&mut self.log, joined) {
+            (*heard, *joiner) = (Heard::default(), joined);
+        }
         result
     }
 }
@@ -182,20 +218,24 @@ fn kernel(
     Ok(outcome.more)
 }
 
-/// Counts what the kernel says about audit events.
-fn audit(
-    group: &mut Multicast,
-    counter: &Counter<'_>,
-    counts: &mut Counts,
-    joiner: &mut Option<Joiner>,
-) -> io::Result<bool> {
-    let lost = group.read(|line| {
-        counts.bytes += line.len() as u64;
-        counter.count_record(line, joiner, counts);
-    })?;
-    counter.expire(joiner, counts);
-    counts.sums.lose_messages(LostMessages::Missing, lost);
-    Ok(false)
+impl Heard {
+    /// Waits a little for what the kernel says, unless something is left that was not counted.
+    fn listen(&mut self, group: &mut Multicast) -> io::Result<()> {
+        if !self.lines.is_empty() {
+            return Ok(());
+        }
+        group.read(&mut self.lost, |line| self.lines.push(line.to_vec()))
+    }
+
+    /// Counts it.
+    fn count(&self, counter: &Counter<'_>, counts: &mut Counts, joiner: &mut Option<Joiner>) {
+        for line in &self.lines {
+            counts.bytes += line.len() as u64;
+            counter.count_record(line, joiner, counts);
+        }
+        counter.expire(joiner, counts);
+        counts.sums.lose_messages(LostMessages::Missing, self.lost);
+    }
 }
 
 /// Counts what the journal has.

@@ -11,7 +11,7 @@ use crate::metrics::{Desc, Metrics};
 
 const MATCHES: Desc = Desc::counter(
     "telltale_log_signature_matches_total",
-    "Log events of a known meaning; every signature exists at 0 from the start.",
+    "Log events of a known meaning; every signature exists at 0 once a log source was read.",
 );
 const CAPTURES: Desc = Desc::counter(
     "telltale_log_signature_captures_total",
@@ -51,10 +51,23 @@ const LAST_LINE: Desc =
 const UP: Desc =
     Desc::gauge("telltale_log_source_up", "1 when every file of the source can be read.");
 
+/// Shown beside the sources, also where there is none.
+pub const SOURCES: Desc = Desc::gauge(
+    "telltale_log_sources",
+    "Log sources of which something can be read now; 0: nothing is known of the logs.",
+);
+
+/// Whether something of a source can be read now.
+pub fn is_readable(configured: &Source, source: &Published) -> bool {
+    let of_files = configured.has_files();
+    let any = !of_files || source.files.values().any(|file| file.error.is_none());
+    source.read && source.error.is_none() && source.hangs().is_none() && any
+}
+
 /// A source.
 pub fn export_source(configured: &Source, source: &Published, metrics: &mut Metrics) {
     let (name, levels) = (&*configured.name, configured.kmsg || configured.journal);
-    let numbered = levels || configured.audit_multicast;
+    let numbered = !configured.has_files();
     let reasons: &[LostMessages] = match (configured.is_audit(), numbered) {
         (true, true) => &[LostMessages::Missing, LostMessages::Unjoined],
         (true, false) => &[LostMessages::Unjoined],
@@ -71,7 +84,7 @@ pub fn export_source(configured: &Source, source: &Published, metrics: &mut Metr
         metrics.add(&LOST_MESSAGES, &labels, counts.sums.lost_messages(*why) as f64);
     }
     if numbered {
-        metrics.add(&UP, &labels, if source.error.is_none() { 1.0 } else { 0.0 });
+        metrics.add(&UP, &labels, if is_readable(configured, source) { 1.0 } else { 0.0 });
         export_last_line(name, source, metrics);
         return;
     }
@@ -83,7 +96,8 @@ pub fn export_source(configured: &Source, source: &Published, metrics: &mut Metr
         let labels = [("source", name), ("reason", reason)];
         metrics.add(&LOST, &labels, counts.sums.lost(why) as f64);
     }
-    let up = !source.files.is_empty() && source.files.values().all(|file| file.error.is_none());
+    let all = source.files.values().all(|file| file.error.is_none());
+    let up = all && is_readable(configured, source);
     metrics.add(&UP, &labels, if up { 1.0 } else { 0.0 });
     if up {
         let generations = source.files.values().flat_map(|file| &file.state.generations);
@@ -134,4 +148,27 @@ pub fn export_signature(signature: &Signature, matched: Option<&Matched>, metric
 
 fn seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_source_that_was_not_read_fails_or_hangs_is_not_readable() {
+        let kernel = Source { kmsg: true, ..Source::default() };
+        let good = Published { read: true, looked: Some(Instant::now()), ..Published::default() };
+        assert!(is_readable(&kernel, &good));
+        assert!(!is_readable(&Source::default(), &good), "no file matches");
+        assert!(!is_readable(&kernel, &Published { read: false, ..good.clone() }));
+        let failing = Published { error: Some("denied".to_owned()), ..good.clone() };
+        assert!(!is_readable(&kernel, &failing));
+        // A machine that has just booted has no such moment.
+        if let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(121)) {
+            let hanging = Published { looked: Some(long_ago), ..good };
+            assert!(!is_readable(&kernel, &hanging));
+            assert!(hanging.hangs().is_some_and(|why| why.contains("hangs")));
+        }
+    }
 }

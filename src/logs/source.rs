@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::content::{self, FileId, SPAN, nanos};
-use super::counts::{Counter, Form, Published, Shared};
+use super::counts::{Counter, Counts, File, Form, Published, Shared};
 use super::effects::{Effects, Rotation};
 use super::follower::{Follower, Look};
 use super::header;
@@ -18,6 +18,7 @@ use super::rotated;
 use super::watch::Watch;
 use super::{RETRY, RETRY_MAX, lock};
 use crate::config::{Format, Source};
+use crate::supervised;
 
 /// How patterns are meant: `*` stays within a directory, and hidden files are not logs.
 const GLOB: glob::MatchOptions = glob::MatchOptions {
@@ -127,6 +128,7 @@ impl Reader {
             let others = !woken.paths.iter().all(|path| self.followers.contains_key(path));
             if all {
                 sweep = Instant::now() + SWEEP;
+                lock(&self.published).looked = Some(Instant::now());
                 self.let_go();
                 busy.extend(self.followers.keys().cloned());
             } else if others && self.followers.len() <= FEW {
@@ -320,35 +322,52 @@ impl Reader {
             Format::Audit => Form::Audit(millis_since(self.born)),
         };
         let counter = Counter::new(&self.shared, form);
+        // Counted on copies and published together: should counting panic, what is published holds. Copied
+        // only where it may change: there may be thousands.
         let mut published = lock(&self.published);
-        let Published { files, counts, .. } = &mut *published;
-        let file = match files.get_mut(path) {
+        let file = match published.files.get(path) {
             Some(file) => file,
-            None => files.entry(path.to_owned()).or_default(),
+            None => published.files.entry(path.to_owned()).or_default(),
         };
+        let eventful = matches!(look, Ok(Look::Data(..))) || effects != Effects::default();
+        let counting = eventful || file.joiner.is_some();
+        let idle = !counting && matches!(look, Ok(Look::Idle)) && file.error.is_none();
+        let mut file = if idle { File::default() } else { file.clone() };
+        let mut counts = if counting { published.counts.clone() } else { Counts::default() };
+        drop(published);
         if let Ok(Look::Data(nth, count)) = look {
             counts.bytes += count as u64;
-            let line = |line: &[u8]| counter.count(line, file, counts);
+            let line = |line: &[u8]| counter.count(line, &mut file, &mut counts);
             follower.accept((nth, count), &self.buffer, &mut effects, line);
         }
         counts.sums.add(&effects.sums);
         for line in &effects.lines {
-            counter.count(line, file, counts);
+            counter.count(line, &mut file, &mut counts);
         }
-        counter.expire(&mut file.joiner, counts);
-        // Cloned only where it may have changed: there may be thousands.
+        counter.expire(&mut file.joiner, &mut counts);
         if !matches!(look, Ok(Look::Idle)) || effects != Effects::default() || file.error.is_some()
         {
             file.state = follower.state();
         }
         file.error = look.as_ref().err().map(ToString::to_string);
+        supervised::panic_if_asked("source");
+        let mut published = lock(&self.published);
+        // One that is missing since the last run may yet be found under another name.
+        published.looked = Some(Instant::now());
+        published.read |= look.is_ok() && follower.open_files() > 0;
+        if !idle {
+            published.files.insert(path.to_owned(), file);
+        }
+        if counting {
+            published.counts = counts;
+        }
+        drop(published);
         self.open = self.open + follower.open_files() - open;
         if self.open > self.descriptors && matches!(look, Ok(Look::Idle)) {
             let open = follower.open_files();
             follower.park();
             self.open = self.open + follower.open_files() - open;
         }
-        drop(published);
         self.note_failure(path, look.as_ref().err(), now);
         look.ok()
     }

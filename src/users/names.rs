@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::metrics::label_text;
+use crate::supervised;
 
 /// How long all the names of one scrape may take.
 pub const PATIENCE: Duration = Duration::from_millis(500);
@@ -97,7 +98,16 @@ impl Service {
         std::thread::Builder::new().name("names".to_owned()).stack_size(1 << 20).spawn(
             move || {
                 for uid in inbox {
-                    if outbox.send((uid, lookup(uid))).is_err() {
+                    let name = supervised::catch("names", || {
+                        supervised::panic_if_asked("names");
+                        lookup(uid)
+                    });
+                    // Who asked gets an answer, or would wait for it for ever.
+                    let name = name.unwrap_or_else(|error| {
+                        tracing::error!(uid, error, "the name of a user cannot be asked for");
+                        None
+                    });
+                    if outbox.send((uid, name)).is_err() {
                         return;
                     }
                 }
@@ -222,6 +232,16 @@ mod tests {
         let mut names = with_service(|uid| (uid == 5000).then(|| b"ldapuser".to_vec()));
         let shown = names.resolve(&uids(&[5000, 5001]));
         assert_eq!((&*shown[&5000], &*shown[&5001]), ("ldapuser", "5001"));
+    }
+
+    #[test]
+    fn a_lookup_that_panics_costs_one_name() {
+        let mut names = with_service(|uid| {
+            assert_ne!(uid, 5000, "as asked");
+            Some(b"ldapuser".to_vec())
+        });
+        let shown = names.resolve(&uids(&[5000, 5001]));
+        assert_eq!((&*shown[&5000], &*shown[&5001]), ("5000", "ldapuser"));
     }
 
     #[test]

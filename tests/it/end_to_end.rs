@@ -23,7 +23,8 @@ fn repository(path: &str) -> PathBuf {
 }
 
 /// Panels, or single queries of them, that are empty after the scenes, with the reason.
-const EMPTY: [(&str, &str); 7] = [
+const EMPTY: [(&str, &str); 8] = [
+    ("telltale-exporter: Did a thread of the exporter panic?", "none did"),
     ("telltale-exporter: Can it write its state?", "it can: only failures are shown"),
     (
         "telltale-exporter: Where are the users' numbers partial?",

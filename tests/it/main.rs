@@ -35,3 +35,5 @@ mod prometheus;
 mod reload;
 mod scan;
 mod scan_events;
+mod supervised;
+mod unseen;
