@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 use crate::config::Source;
-use crate::logs::choice;
 use crate::logs::source::is_pattern;
+use crate::logs::{choice, journal};
 
 /// What of these sources a start would find missing or closed, each with its source.
 pub fn unreadable(sources: &[Source], rootfs: &Path) -> Vec<String> {
@@ -39,7 +39,7 @@ fn of_file(file: &Path) -> Option<String> {
                 closed.extend(of_path(&path));
             }
             Err(error) => {
-                closed.push(format!("{}: {}", error.path().display(), reason(error.error())))
+                closed.push(format!("{}: {}", error.path().display(), reason(error.error())));
             }
         }
     }
@@ -58,17 +58,23 @@ fn of_path(path: &Path) -> Option<String> {
 
 /// Of the host's own journal one of the places is enough.
 fn of_journal(directories: &[PathBuf], rootfs: &Path) -> Vec<String> {
-    if !directories.is_empty() {
-        return directories.iter().filter_map(|path| of_path(path)).collect();
-    }
-    let own = choice::journals(rootfs);
-    let wrong: Vec<_> = own.iter().filter_map(|path| of_path(path)).collect();
-    if own.is_empty() {
+    let own = directories.is_empty().then(|| choice::journals(rootfs));
+    let places = own.as_deref().unwrap_or(directories);
+    let wrong = places.iter().filter_map(|path| match journal::has_files(path) {
+        Ok(true) => None,
+        Ok(false) => Some(format!(
+            "{}: no journal file is there or in a directory of a machine in it, as journalctl -D looks for them",
+            path.display()
+        )),
+        Err(error) => Some(format!("{}: {}", path.display(), reason(&error))),
+    });
+    let wrong: Vec<_> = wrong.collect();
+    if places.is_empty() {
         vec!["the journal is not found without /etc/machine-id".to_owned()]
-    } else if wrong.len() == own.len() {
-        wrong
-    } else {
+    } else if own.is_some() && wrong.len() < places.len() {
         Vec::new()
+    } else {
+        wrong
     }
 }
 
