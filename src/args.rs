@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, ValueEnum};
 
+use crate::CollectorName;
 use crate::command::Command;
 
 /// Version and source revision, as `--version` prints them.
@@ -167,17 +168,16 @@ impl Args {
         })
     }
 
-    /// Whether the collector of this name is on; all are unless switched off.
-    pub fn enabled(&self, collector: &str) -> bool {
+    /// Whether this collector is on; all are unless switched off.
+    pub fn enabled(&self, collector: CollectorName) -> bool {
         !match collector {
-            "users" => self.no_users,
-            "audit" => self.no_audit,
-            "logs" => self.no_logs,
-            "cgroups" => self.no_cgroups,
-            "host" => self.no_host,
-            "logrotate" => self.no_logrotate,
-            "process" => self.no_process,
-            _ => false,
+            CollectorName::Audit => self.no_audit,
+            CollectorName::Cgroups => self.no_cgroups,
+            CollectorName::Host => self.no_host,
+            CollectorName::Logrotate => self.no_logrotate,
+            CollectorName::Logs => self.no_logs,
+            CollectorName::Process => self.no_process,
+            CollectorName::Users => self.no_users,
         }
     }
 }
@@ -267,20 +267,20 @@ mod tests {
         assert_eq!(args.listen[0].candidates[0].to_string(), "[::]:10121");
         assert_eq!(args.listen[0].candidates[1].to_string(), "0.0.0.0:10121");
         assert_eq!(args.telemetry_path, "/metrics");
-        for collector in crate::COLLECTORS {
+        for collector in CollectorName::ALL {
             assert!(args.enabled(collector));
         }
     }
 
     #[test]
     fn collectors_are_switched_and_the_last_word_wins() {
-        for collector in crate::COLLECTORS {
-            let off = format!("--no-collector.{collector}");
-            let on = format!("--collector.{collector}");
+        for collector in CollectorName::ALL {
+            let off = format!("--no-collector.{}", collector.as_str());
+            let on = format!("--collector.{}", collector.as_str());
             assert!(!parse(&[&off]).unwrap().enabled(collector));
             assert!(parse(&[&on]).unwrap().enabled(collector));
-            assert!(parse(&[&off, &on]).unwrap().enabled(collector), "{collector}");
-            assert!(!parse(&[&on, &off]).unwrap().enabled(collector), "{collector}");
+            assert!(parse(&[&off, &on]).unwrap().enabled(collector), "{on}");
+            assert!(!parse(&[&on, &off]).unwrap().enabled(collector), "{on}");
         }
     }
 

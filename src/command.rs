@@ -63,10 +63,15 @@ impl Command {
     }
 }
 
-/// The signatures that the configuration leaves on.
+/// The signatures that the configuration leaves on; what is probably not meant is said on standard error.
 fn catalogue(args: &Args) -> Result<Vec<Signature>, String> {
     let logs = Config::read(args).map_err(|error| error.to_string())?.logs;
-    catalog::load(&logs.signatures, &logs.disable).map_err(|error| error.to_string())
+    let catalog = catalog::load(&logs).map_err(|error| error.to_string())?;
+    for warning in &catalog.warnings {
+        // Nothing can be done about a standard error that is closed.
+        let _ = writeln!(std::io::stderr(), "telltale_exporter: warning: {warning}");
+    }
+    Ok(catalog.signatures)
 }
 
 /// Prints; a reader that has gone, as of `| head`, wants no more.

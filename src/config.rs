@@ -11,6 +11,10 @@ use serde_saphyr::Spanned;
 
 use crate::args::Args;
 
+mod mistakes;
+
+use mistakes::Place;
+
 /// The configuration that holds without `--config.file`; it is the commented example we ship.
 pub const DEFAULT: &str = include_str!("../deploy/telltale_exporter.yml");
 
@@ -37,11 +41,14 @@ pub struct Logs {
     #[serde(deserialize_with = "sources")]
     pub sources: Option<Vec<Source>>,
     /// Patterns of signature files, added to the built-in catalogue.
-    pub signatures: Vec<String>,
+    pub signatures: Vec<Spanned<String>>,
     /// Ids of signatures that are switched off.
-    pub disable: Vec<String>,
+    pub disable: Vec<Spanned<String>>,
     /// Whether pages show lines as they were written: anybody who reaches the port reads them.
     pub examples: bool,
+    /// The file that says all this, as messages about its lines call it.
+    #[serde(skip)]
+    pub file: String,
 }
 
 /// One source of log lines.
@@ -72,23 +79,26 @@ pub struct Source {
 
 impl Source {
     /// What is wrong with it by itself.
-    fn mistake(&self) -> Option<String> {
+    fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
         let kinds = [!self.files.is_empty(), self.kmsg, self.journal, self.audit_multicast];
-        if kinds.iter().filter(|is| **is).count() != 1 {
-            return Some("give it either files, or 'kmsg: true', or 'journal: true', or 'audit_multicast: true'".to_owned());
+        let is_one = kinds.iter().filter(|is| **is).count() == 1;
+        if !is_one {
+            mistakes.push("give it either files, or 'kmsg: true', or 'journal: true', or 'audit_multicast: true'".to_owned());
         }
-        if self.format == Format::Audit && self.files.is_empty() {
-            return Some("'format: audit' is for files".to_owned());
+        if is_one && self.format == Format::Audit && self.files.is_empty() {
+            mistakes.push("'format: audit' is for files".to_owned());
         }
         if !self.directories.is_empty() && !self.journal {
-            return Some("directories are for 'journal: true'".to_owned());
+            mistakes.push("directories are for 'journal: true'".to_owned());
         }
         if self.files.iter().chain(&self.directories).any(|path| !path.is_absolute()) {
-            return Some("files and directories need absolute paths".to_owned());
+            mistakes.push("files and directories need absolute paths".to_owned());
         }
         let files = self.files.iter().filter_map(|file| file.to_str());
-        let mut errors = files.filter_map(|file| Some((file, glob::Pattern::new(file).err()?)));
-        errors.next().map(|(file, error)| format!("'{file}' is no pattern: {error}"))
+        let errors = files.filter_map(|file| Some((file, glob::Pattern::new(file).err()?)));
+        mistakes.extend(errors.map(|(file, error)| format!("'{file}' is no pattern: {error}")));
+        mistakes
     }
 
     /// Whether it brings audit events.
@@ -134,39 +144,39 @@ fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Sour
     }
     let (list, places): (Vec<_>, Vec<_>) =
         spanned.into_iter().map(|one| (one.value, one.defined)).unzip();
+    let mut mistakes = Vec::new();
     for (nth, source) in list.iter().enumerate() {
-        let refuse = |why: &str| {
+        let mut refuse = |why: String| {
             let (line, column) = (places[nth].line(), places[nth].column());
-            let what = format!("{PLACE}{line}:{column}: source '{}': {why}", source.name);
-            Err(D::Error::custom(what))
+            let name = source.name.escape_debug();
+            mistakes.push(format!("{PLACE}{line}:{column}: source '{name}': {why}"));
         };
         if source.name.chars().any(char::is_control) {
-            return refuse("its name has a control character");
+            refuse("its name has a control character".to_owned());
         }
         if source.name.is_empty() || list[..nth].iter().any(|other| other.name == source.name) {
-            return refuse("give each source a name of its own");
+            refuse("give each source a name of its own".to_owned());
         }
-        if let Some(mistake) = source.mistake() {
-            return refuse(&mistake);
-        }
+        source.mistakes().into_iter().for_each(&mut refuse);
         if let Some(other) = list[..nth].iter().find(|other| other.repeats(source)) {
-            return refuse(&format!(
-                "it is source '{}' again, its lines would count twice",
-                other.name
-            ));
+            let other = other.name.escape_debug();
+            refuse(format!("it is source '{other}' again, its lines would count twice"));
         }
         let before = list[..nth].iter().flat_map(|source| &source.files);
-        let (mut seen, files) = (before.collect::<BTreeSet<_>>(), &source.files);
-        if let Some(twice) = files.iter().find(|file| !seen.insert(file)) {
+        let mut seen: BTreeSet<_> = before.collect();
+        for twice in source.files.iter().filter(|file| !seen.insert(file)) {
             let twice = twice.display();
-            return refuse(&format!("{twice} is named twice, its lines would count twice"));
+            refuse(format!("{twice} is named twice, its lines would count twice"));
         }
     }
-    Ok(Some(list))
+    if mistakes.is_empty() { Ok(Some(list)) } else { Err(D::Error::custom(mistakes.join(AND))) }
 }
 
 /// Begins a message that knows its place better than the parser, which names that of the whole list.
 const PLACE: char = '@';
+
+/// Stands between several such messages.
+const AND: &str = " @@@ ";
 
 /// What is expected of the audit subsystem, so that rules can ask for it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -249,26 +259,38 @@ impl Error {
         Self(line)
     }
 
-    /// What is wrong with a YAML document called `name`.
+    /// What is wrong with a YAML document called `name`: the first of it.
     pub fn of_yaml(name: &str, error: &serde_saphyr::Error) -> Self {
-        let place = error
-            .location()
-            .map_or_else(String::new, |at| format!(":{}:{}", at.line(), at.column()));
+        Self::all_of_yaml(name, error).swap_remove(0).1
+    }
+
+    /// What the parser told of a YAML document called `name`, at least one, each with its place in it.
+    fn all_of_yaml(name: &str, error: &serde_saphyr::Error) -> Vec<(Option<Place>, Self)> {
         let message = error.to_string();
         let message = message.lines().next().unwrap_or("not valid");
         // The place is said already, and what its options could do is for programmers.
         let message = message.split(" at line ").next().unwrap_or(message);
         let message = message.split("; set ").next().unwrap_or(message);
         let message = message.split(", set ").next().unwrap_or(message);
-        if let Some(placed) = message.strip_prefix(PLACE) {
-            return Self(format!("{name}:{placed}"));
+        let line = |line: u64| usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
+        if message.starts_with(PLACE) {
+            let placed = |one: &str| {
+                let one = one.trim_start_matches(PLACE);
+                let number = one.split(':').next().and_then(|number| number.parse().ok());
+                let place = number.map(|number| Place { line: line(number), item: true });
+                (place, Self(format!("{name}:{one}")))
+            };
+            return message.split(AND).map(placed).collect();
         }
+        let at = error.location();
+        let place = at.map_or_else(String::new, |at| format!(":{}:{}", at.line(), at.column()));
         let cure = match message {
             "expected sequence start" => ": a list is wanted, [one, two]",
             "invalid boolean" => ": true or false",
             _ => "",
         };
-        Self(format!("{name}{place}: {message}{cure}"))
+        let mistake = Self(format!("{name}{place}: {message}{cure}"));
+        vec![(at.map(|at| Place { line: line(at.line()), item: false }), mistake)]
     }
 }
 
@@ -286,54 +308,77 @@ impl Config {
     /// # Errors
     /// The first mistake found.
     pub fn load(args: &Args) -> Result<Self, Error> {
-        check_paths(args)?;
-        let mut config = Self::read(args)?;
+        first(Self::examine(args))
+    }
+
+    /// The same with all mistakes; what is wrong is left out of it.
+    pub fn examine(args: &Args) -> (Self, Vec<Error>) {
+        let mut mistakes = wrong_paths(args);
+        let (mut config, wrong) = Self::read_all(args);
+        mistakes.extend(wrong);
         for (flag, text, pattern) in [
             ("--collector.users.include", &args.users_include, &mut config.users.include),
             ("--collector.users.exclude", &args.users_exclude, &mut config.users.exclude),
         ] {
-            if let Some(text) = text {
-                *pattern = text.parse().map_err(|error| Error(format!("{flag}: {error}")))?;
+            match text.as_deref().map(str::parse) {
+                Some(Ok(parsed)) => *pattern = parsed,
+                Some(Err(why)) => {
+                    let why: String = why;
+                    mistakes.push(Error(format!("{flag}: {why}")));
+                }
+                None => {}
             }
         }
-        Ok(config)
+        (config, mistakes)
     }
 
     /// What the file says, or the default, whatever the flags say.
     pub fn read(args: &Args) -> Result<Self, Error> {
+        first(Self::read_all(args))
+    }
+
+    fn read_all(args: &Args) -> (Self, Vec<Error>) {
         match &args.config_file {
-            Some(path) => {
-                Self::parse(&read_file("--config.file", path)?, &path.display().to_string())
-            }
-            None => Self::parse(DEFAULT, "built-in configuration"),
+            Some(path) => match read_file("--config.file", path) {
+                Ok(yaml) => Self::parse_all(&yaml, &path.display().to_string()),
+                Err(mistake) => (Self::default(), vec![mistake]),
+            },
+            None => Self::parse_all(DEFAULT, "built-in configuration"),
         }
     }
 
     /// Parses YAML; `name` is what errors call it.
     pub fn parse(yaml: &str, name: &str) -> Result<Self, Error> {
-        let options = serde_saphyr::options! { with_snippet: false };
-        // `Option`: a file of comments alone is the null document.
-        serde_saphyr::from_str_with_options::<Option<Self>>(yaml, options)
-            .map(Option::unwrap_or_default)
-            .map_err(|error| Error::of_yaml(name, &error))
+        first(Self::parse_all(yaml, name))
+    }
+
+    fn parse_all(yaml: &str, name: &str) -> (Self, Vec<Error>) {
+        let (mut config, mistakes) = mistakes::read_all::<Self>(yaml, name);
+        name.clone_into(&mut config.logs.file);
+        (config, mistakes)
     }
 }
 
-/// Refuses mount points that are none, rather than show a host without users.
-fn check_paths(args: &Args) -> Result<(), Error> {
-    for (flag, path, must_have) in [
+/// What was read, if nothing is wrong with it.
+fn first((config, mistakes): (Config, Vec<Error>)) -> Result<Config, Error> {
+    mistakes.into_iter().next().map_or(Ok(config), Err)
+}
+
+/// Mount points that are none are refused, rather than show a host without users.
+fn wrong_paths(args: &Args) -> Vec<Error> {
+    let paths = [
         ("--path.procfs", &args.procfs, "loadavg"),
         ("--path.sysfs", &args.sysfs, ""),
         ("--path.rootfs", &args.rootfs, ""),
-    ] {
-        if let Err(error) = std::fs::metadata(path.join(must_have)) {
-            let (path, what) = (path.display(), flag.trim_start_matches("--path."));
-            return Err(Error(format!(
-                "{flag} {path}: no {what} is there ({error}); mount it, or correct the flag"
-            )));
-        }
-    }
-    Ok(())
+    ];
+    let wrong = paths.into_iter().filter_map(|(flag, path, must_have)| {
+        let error = std::fs::metadata(path.join(must_have)).err()?;
+        let (path, what) = (path.display(), flag.trim_start_matches("--path."));
+        Some(Error(format!(
+            "{flag} {path}: no {what} is there ({error}); mount it, or correct the flag"
+        )))
+    });
+    wrong.collect()
 }
 
 /// Reads a YAML file; `what` is what errors call it.

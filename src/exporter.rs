@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use crate::CollectorName;
 use crate::args::Args;
 use crate::audit::{self, Audit};
 use crate::collector::{self, BOUND, Collector, Runner, Shown};
@@ -99,13 +100,13 @@ impl Exporter {
             audit_view = audit.view();
             collectors.push(Box::new(audit));
         }
-        if args.enabled("cgroups") {
+        if args.enabled(CollectorName::Cgroups) {
             collectors.push(Box::new(Cgroups::new(&args.sysfs)));
         }
-        if args.enabled("host") {
+        if args.enabled(CollectorName::Host) {
             collectors.push(Box::new(Host::new(&args.procfs)));
         }
-        if args.enabled("logrotate") {
+        if args.enabled(CollectorName::Logrotate) {
             collectors.push(Box::new(Logrotate::new(&args.rootfs)));
         }
         if let Some((signatures, state)) = logs {
@@ -121,10 +122,10 @@ impl Exporter {
             logs_view = Some(logs.view());
             collectors.push(Box::new(logs));
         }
-        if args.enabled("process") {
+        if args.enabled(CollectorName::Process) {
             collectors.push(Box::new(OwnProcess));
         }
-        if args.enabled("users") {
+        if args.enabled(CollectorName::Users) {
             let shows = parts.users.clone();
             let users = Users::new(&args.procfs, &args.sysfs, names, shows);
             latest = users.latest();

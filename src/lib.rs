@@ -16,6 +16,7 @@
 //! * [`http`] answers: metrics, pages, health. [`reload`] is what SIGHUP does: parts of the configuration
 //!   are [`live`].
 //! * [`supervised`] catches the panics of all threads and takes their work up again.
+//! * [`nearest`] finds what a misspelt name was meant to be.
 //! * [`sys`] touches the kernel. Everything else parses bytes.
 //!
 //! Threads: one runs hyper on tokio, one each collector, one each log source, one asks for names, one
@@ -34,6 +35,7 @@ pub mod live;
 pub mod logging;
 pub mod logs;
 pub mod metrics;
+pub mod nearest;
 pub mod peak;
 pub mod process;
 pub mod reload;
@@ -42,6 +44,41 @@ pub mod supervised;
 pub mod sys;
 pub mod users;
 
-/// Every collector, by the name that flags, `collect[]` and the `collector` label have.
-pub const COLLECTORS: [&str; 7] =
-    ["audit", "cgroups", "host", "logrotate", "logs", "process", "users"];
+/// Every collector: one that is not among them cannot be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the whole meaning")]
+pub enum CollectorName {
+    Audit,
+    Cgroups,
+    Host,
+    Logrotate,
+    Logs,
+    Process,
+    Users,
+}
+
+impl CollectorName {
+    /// All of them, in the order of their names.
+    pub const ALL: [Self; 7] = [
+        Self::Audit,
+        Self::Cgroups,
+        Self::Host,
+        Self::Logrotate,
+        Self::Logs,
+        Self::Process,
+        Self::Users,
+    ];
+
+    /// The name that flags, `collect[]` and the `collector` label have.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Audit => "audit",
+            Self::Cgroups => "cgroups",
+            Self::Host => "host",
+            Self::Logrotate => "logrotate",
+            Self::Logs => "logs",
+            Self::Process => "process",
+            Self::Users => "users",
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use telltale_exporter::CollectorName;
 use telltale_exporter::args::{Args, Stop};
 use telltale_exporter::audit::{helper, listener};
 use telltale_exporter::config::Config;
@@ -63,19 +64,20 @@ fn serve(args: &Args) -> Result<(), String> {
         signal(SignalKind::hangup()).map_err(|error| format!("cannot start: {error}"))?
     };
     let config = Config::load(args).map_err(|error| error.to_string())?;
-    let signatures = args.enabled("logs").then(|| {
-        catalog::load(&config.logs.signatures, &config.logs.disable)
-            .map_err(|error| error.to_string())
-    });
-    let signatures = signatures.transpose()?;
+    let catalog = args.enabled(CollectorName::Logs).then(|| catalog::load(&config.logs));
+    let catalog = catalog.transpose().map_err(|error| error.to_string())?;
     // Before there is a socket or a thread that it could inherit.
-    let helper = args.enabled("audit").then(helper::spawn).transpose();
+    let helper = args.enabled(CollectorName::Audit).then(helper::spawn).transpose();
     let helper = helper.map_err(|error| format!("cannot start the audit helper: {error}"))?;
     let listeners = http::bind(&args.listen)?;
     raise_descriptor_limit();
     // From here on everything is logged, and every thread is made before the first request.
     let cannot_start = |error: std::io::Error| format!("cannot start: {error}");
     let log = logging::start(args.log_level, args.log_format).map_err(cannot_start)?;
+    let signatures = catalog.map(|catalog| {
+        catalog.announce();
+        catalog.signatures
+    });
     let state = signatures.is_some().then(|| State::open(args.state.as_deref())).transpose()?;
     let exporter =
         Exporter::start(args, config, helper, signatures.zip(state)).map_err(cannot_start)?;

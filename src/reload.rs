@@ -135,14 +135,8 @@ impl Reader {
     fn read(&self) -> Result<Vec<&'static str>, String> {
         let config = Config::load(&self.args).map_err(|error| error.to_string())?;
         if let Some(matcher) = &self.parts.matcher {
-            let catalog = catalog::read(&config.logs.signatures, &config.logs.disable);
-            if let Some(mistake) = catalog.mistakes.first() {
-                return Err(mistake.to_string());
-            }
-            for pattern in &catalog.empty {
-                tracing::warn!(pattern, "logs.signatures: no file there");
-            }
-            tracing::info!(signatures = catalog.signatures.len(), own = catalog.own, "catalogue");
+            let catalog = catalog::load(&config.logs).map_err(|error| error.to_string())?;
+            catalog.announce();
             matcher.set(Matcher::new(catalog.signatures));
         }
         self.parts.users.set(config.users);

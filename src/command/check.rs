@@ -5,43 +5,37 @@ use std::fmt::Write as _;
 
 use super::{FINE, WRONG};
 use crate::args::Args;
-use crate::config::{self, Config, Source};
+use crate::config::{Config, Source};
 use crate::logs::catalog::{self, Catalog};
 use crate::logs::signature::{Signature, Wording};
 use crate::logs::{anchors, choice};
+use crate::nearest::distance;
+
+mod paths;
 
 /// Anchors that are shorter make the search of every line look at more places.
 const STRONG: usize = 6;
 
 /// Prints what is wrong, or that nothing is.
 pub(super) fn run(args: &Args) -> Result<u8, String> {
-    let config = match Config::load(args) {
-        Ok(config) => config,
-        Err(mistake) => {
-            super::print(&format!("{mistake}\n"))?;
-            return Ok(WRONG);
-        }
-    };
-    let catalog = catalog::read(&config.logs.signatures, &config.logs.disable);
+    let (config, mut mistakes) = Config::examine(args);
+    let mut catalog = catalog::read(&config.logs);
+    mistakes.append(&mut catalog.mistakes);
     let mut out = String::new();
-    for mistake in &catalog.mistakes {
-        out.push_str(&placed(&mistake.to_string(), args));
-        out.push('\n');
+    for mistake in &mistakes {
+        let _ = writeln!(out, "{mistake}");
     }
     let sources = config.logs.sources.as_deref().unwrap_or_default();
-    let doubles = choice::doubles(sources).into_iter();
+    let of_sources =
+        choice::doubles(sources).into_iter().chain(paths::unreadable(sources, &args.rootfs));
     let mut warnings: Vec<_> =
-        doubles.map(|what| format!("warning: logs.sources: {what}")).collect();
-    let empty = catalog.empty.iter().map(|pattern| {
-        format!("warning: logs.signatures '{pattern}': no file there; none of your signatures is read from it")
-    });
-    warnings.extend(empty);
+        of_sources.map(|what| format!("warning: logs.sources: {what}")).collect();
+    warnings.extend(catalog.warnings.iter().map(|what| format!("warning: {what}")));
     warnings.extend(of_catalog(&catalog));
     for warning in &warnings {
-        out.push_str(warning);
-        out.push('\n');
+        let _ = writeln!(out, "{warning}");
     }
-    let mistakes = catalog.mistakes.len();
+    let mistakes = mistakes.len();
     if mistakes == 0 {
         out.push_str(&summary(&config, &catalog));
     } else {
@@ -71,22 +65,6 @@ fn summary(config: &Config, catalog: &Catalog) -> String {
         let _ = write!(out, " ({} in place of a built-in one)", catalog.replaced);
     }
     out + &format!(", {} disabled", catalog.disabled)
-}
-
-/// A mistake of a list in the configuration file, with the line on which the item stands.
-fn placed(mistake: &str, args: &Args) -> String {
-    let line = || {
-        let path = args.config_file.as_ref().filter(|_| mistake.starts_with("logs."))?;
-        let item = mistake.split('\'').nth(1)?;
-        let yaml = config::read_file("--config.file", path).ok()?;
-        let logs = yaml.lines().position(|line| line.starts_with("logs:"))?;
-        let at = yaml.lines().skip(logs).position(|line| {
-            let said = line.split(" #").next().unwrap_or(line);
-            !said.trim_start().starts_with('#') && said.contains(item)
-        })?;
-        Some(format!("{}:{}: {mistake}", path.display(), logs + at + 1))
-    };
-    line().unwrap_or_else(|| mistake.to_owned())
 }
 
 /// What is allowed and probably not meant, in the user's own files.
@@ -134,7 +112,7 @@ fn weak(signature: &Signature) -> Vec<String> {
 
 /// The programs that the built-in catalogue knows.
 fn known_programs() -> BTreeSet<String> {
-    let built_in = catalog::read(&[], &[]).signatures;
+    let built_in = catalog::built_in();
     built_in.into_iter().flat_map(|signature| signature.programs).collect()
 }
 
@@ -145,7 +123,8 @@ fn doubtful(program: &str, known: &BTreeSet<String>) -> Option<String> {
     }
     let bare = program.trim().trim_end_matches(':').to_lowercase();
     let same = |other: &&String| other.to_lowercase() == bare;
-    let alike = |other: &&String| bare.len() > 3 && is_slip(&other.to_lowercase(), &bare);
+    let alike =
+        |other: &&String| bare.len() > 3 && distance(&other.to_lowercase(), &bare, 1).is_some();
     let meant = known.iter().find(same).or_else(|| known.iter().find(alike));
     let meant = meant.map(|other| format!("; is '{other}' meant?"));
     if program.is_empty() || program.contains([' ', ':', '[']) {
@@ -155,30 +134,9 @@ fn doubtful(program: &str, known: &BTreeSet<String>) -> Option<String> {
     meant.map(|meant| format!("no built-in signature knows the program '{program}'{meant}"))
 }
 
-/// Whether two words differ in one letter, left out, added or another, or in two that are swapped.
-fn is_slip(one: &str, other: &str) -> bool {
-    let (one, other) = (one.as_bytes(), other.as_bytes());
-    let start = one.iter().zip(other).take_while(|(a, b)| a == b).count();
-    let (one, other) = (&one[start..], &other[start..]);
-    let end = one.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
-    match (&one[..one.len() - end], &other[..other.len() - end]) {
-        ([a, b], [c, d]) => a == d && b == c,
-        (one, other) => one.len() <= 1 && other.len() <= 1,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn slips_of_the_pen() {
-        for (one, other) in [("kernel", "kernle"), ("sshd", "ssd"), ("sshd", "sshhd"), ("su", "so")]
-        {
-            assert!(is_slip(one, other), "{one} {other}");
-        }
-        assert!(!is_slip("kernel", "colonel") && !is_slip("sshd", "httpd"));
-    }
 
     #[test]
     fn programs_that_no_line_has() {

@@ -19,6 +19,9 @@ pub use decode::Form;
 /// `SYSFS_MAGIC` of `include/uapi/linux/magic.h`.
 const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
 
+/// The byte order mark, as UTF-8 has it.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// How much is asked of the system at once.
 const PIECE: usize = 128 * 1024;
 
@@ -69,6 +72,12 @@ pub struct Input {
     name: String,
     modified: Option<SystemTime>,
     decoder: Decoder,
+    /// Its text was begun with: a byte order mark was looked for.
+    begun: bool,
+    /// What was read of the text for that, and is no mark.
+    start: Vec<u8>,
+    /// What came of that reading, when it ended there.
+    failed: Option<Error>,
     /// After an error or the end there is nothing more to ask for.
     over: bool,
 }
@@ -155,7 +164,9 @@ impl Input {
         })?;
         let form = Form::of(&start);
         let source = BufReader::with_capacity(PIECE, io::Cursor::new(start).chain(counted));
-        Ok(Self { name, modified, decoder: Decoder::new(form, source), over: false })
+        let decoder = Decoder::new(form, source);
+        let (begun, start, failed, over) = (false, Vec::new(), None, false);
+        Ok(Self { name, modified, decoder, begun, start, failed, over })
     }
 
     /// The file as it was named.
@@ -180,6 +191,43 @@ impl Input {
     /// Damage, or what the system refused. It comes once, after all that could be read before it; the
     /// next call says 0.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        if !self.begun {
+            self.begun = true;
+            self.pass_mark();
+        }
+        if !self.start.is_empty() {
+            let count = buffer.len().min(self.start.len());
+            buffer[..count].copy_from_slice(&self.start[..count]);
+            self.start.drain(..count);
+            return Ok(count);
+        }
+        self.failed.take().map_or_else(|| self.decoded(buffer), Err)
+    }
+
+    /// A byte order mark is no part of the text: with it, the first line would be none that anybody knows.
+    fn pass_mark(&mut self) {
+        let mut start = Vec::new();
+        // No more than needed: who writes into a pipe may take its time.
+        while start.len() < MARK.len() && MARK.starts_with(&start) {
+            let mut buffer = [0; MARK.len()];
+            match self.decoded(&mut buffer[start.len()..]) {
+                Ok(0) => break,
+                Ok(count) => {
+                    let before = start.len();
+                    start.extend_from_slice(&buffer[before..before + count]);
+                }
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        if start != MARK {
+            self.start = start;
+        }
+    }
+
+    fn decoded(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         if self.over || buffer.is_empty() {
             return Ok(0);
         }
@@ -294,6 +342,28 @@ mod tests {
             assert!(progress.read() >= all.len() as u64);
         }
         assert!(all == text && progress.read() == text.len() as u64);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_text_and_its_beginning_alone_is() {
+        for (bytes, text) in [
+            (&b"\xef\xbb\xbfa line\n"[..], &b"a line\n"[..]),
+            (b"\xef\xbb\xbf", b""),
+            (b"\xef\xbb\xbf\xef\xbb\xbf", b"\xef\xbb\xbf"),
+            (b"\xef\xbb", b"\xef\xbb"),
+            (b"\xefa\n", b"\xefa\n"),
+            (b"", b""),
+        ] {
+            for piece in [1, 2, 100] {
+                let from = Box::new(io::Cursor::new(bytes.to_vec()));
+                let mut input = Input::new("log".to_owned(), from, None, &Arc::default()).unwrap();
+                let (mut all, mut buffer) = (Vec::new(), vec![0; piece]);
+                while let count @ 1.. = input.read(&mut buffer).unwrap() {
+                    all.extend_from_slice(&buffer[..count]);
+                }
+                assert_eq!(all, text, "{bytes:?}");
+            }
+        }
     }
 
     #[test]

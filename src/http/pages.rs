@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::COLLECTORS;
+use crate::CollectorName;
 use crate::args::VERSION;
 use crate::audit;
 use crate::collector::Shown;
@@ -109,7 +109,7 @@ fn links(exporter: &Exporter) -> Vec<(String, &'static str)> {
 }
 
 fn collectors(shown: &[Shown]) -> Table {
-    let rows = COLLECTORS.iter().map(|&name| {
+    let rows = CollectorName::ALL.into_iter().map(CollectorName::as_str).map(|name| {
         let Some(collector) = shown.iter().find(|collector| collector.name == name) else {
             let cells = vec![name.to_owned(), "off".to_owned(), String::new(), String::new()];
             return Line { mark: Mark::Off, cells };

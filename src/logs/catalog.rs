@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_saphyr::options;
 
 use super::signature::Signature;
-use crate::config::Error;
+use crate::config::{Error, Logs};
+use crate::nearest::nearest;
 
 /// The built-in catalogue, by file.
 const BUILT_IN: [(&str, &str); 6] = [
@@ -33,8 +34,18 @@ pub struct Catalog {
     pub disabled: usize,
     /// What is wrong, each with its file and line.
     pub mistakes: Vec<Error>,
-    /// Patterns of files that found none.
-    pub empty: Vec<String>,
+    /// What is probably not meant and refuses nothing, each with its file and line.
+    pub warnings: Vec<String>,
+}
+
+impl Catalog {
+    /// Says in the log what was read, and what of it is probably not meant.
+    pub fn announce(&self) {
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
+        tracing::info!(signatures = self.signatures.len(), own = self.own, "catalogue");
+    }
 }
 
 /// Where a signature stands.
@@ -46,40 +57,38 @@ pub struct Place {
     pub built_in: bool,
 }
 
-/// Reads everything together.
+/// Reads everything together, as a start and a reload take it.
 ///
 /// # Errors
 /// The first mistake, with file and line.
-pub fn load(files: &[String], disable: &[String]) -> Result<Vec<Signature>, Error> {
-    let catalog = read(files, disable);
-    match catalog.mistakes.into_iter().next() {
-        Some(mistake) => Err(mistake),
-        None => Ok(catalog.signatures),
-    }
+pub fn load(logs: &Logs) -> Result<Catalog, Error> {
+    let mut catalog = read(logs);
+    if catalog.mistakes.is_empty() { Ok(catalog) } else { Err(catalog.mistakes.swap_remove(0)) }
+}
+
+/// The signatures that are built in.
+pub fn built_in() -> Vec<Signature> {
+    read(&Logs::default()).signatures
 }
 
 /// Reads everything together and goes on after a mistake.
-pub fn read(files: &[String], disable: &[String]) -> Catalog {
+pub fn read(logs: &Logs) -> Catalog {
     let mut reading = Reading::default();
     for (name, yaml) in BUILT_IN {
         reading.add(name, yaml, true);
     }
-    for pattern in files {
-        let paths = expand(pattern).unwrap_or_else(|mistake| {
-            reading.mistakes.push(mistake);
-            Vec::new()
-        });
-        if paths.is_empty() {
-            reading.empty.push(pattern.clone());
-        }
-        for path in paths {
-            match crate::config::read_file("signature file", &path) {
-                Ok(yaml) => reading.add(&path.display().to_string(), &yaml, false),
-                Err(mistake) => reading.mistakes.push(mistake),
-            }
+    for pattern in &logs.signatures {
+        let place = format!("{}:{}", logs.file, pattern.referenced.line());
+        match expand(&pattern.value) {
+            Err(why) => reading.mistakes.push(Error::new(format!("{place}: {why}"))),
+            Ok(paths) if paths.is_empty() => reading.warnings.push(format!(
+                "{place}: logs.signatures '{}': no file there; none of your signatures is read from it",
+                pattern.value
+            )),
+            Ok(paths) => paths.iter().for_each(|path| reading.add_file(path)),
         }
     }
-    reading.end(disable)
+    reading.end(logs)
 }
 
 /// A catalogue while it is read.
@@ -89,7 +98,7 @@ struct Reading {
     /// Position among the entries.
     by_id: HashMap<String, usize>,
     mistakes: Vec<Error>,
-    empty: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// A signature and where it stands.
@@ -100,6 +109,13 @@ struct Entry {
 }
 
 impl Reading {
+    fn add_file(&mut self, path: &Path) {
+        match crate::config::read_file("signature file", path) {
+            Ok(yaml) => self.add(&path.display().to_string(), &yaml, false),
+            Err(mistake) => self.mistakes.push(mistake),
+        }
+    }
+
     /// Adds the signatures of one file; tests have checked the built-in ones.
     fn add(&mut self, name: &str, yaml: &str, built_in: bool) {
         for signature in parse(name, yaml, &mut self.mistakes) {
@@ -132,16 +148,26 @@ impl Reading {
     }
 
     /// Takes out what is switched off.
-    fn end(self, disable: &[String]) -> Catalog {
+    fn end(self, logs: &Logs) -> Catalog {
         let mut catalog =
-            Catalog { mistakes: self.mistakes, empty: self.empty, ..Catalog::default() };
-        for id in disable.iter().filter(|id| !self.by_id.contains_key(*id)) {
-            catalog.mistakes.push(Error::new(format!(
-                "logs.disable: there is no signature '{id}'; correct the id or take it out"
-            )));
+            Catalog { mistakes: self.mistakes, warnings: self.warnings, ..Catalog::default() };
+        for id in logs.disable.iter().filter(|id| !self.by_id.contains_key(&id.value)) {
+            let (line, id) = (id.referenced.line(), &id.value);
+            let meant = nearest(id, self.by_id.keys().map(String::as_str));
+            let cure = meant.map_or_else(
+                || {
+                    "correct the id or take it out (telltale_exporter signatures lists them)"
+                        .to_owned()
+                },
+                |meant| format!("is '{meant}' meant?"),
+            );
+            catalog.warnings.push(format!(
+                "{}:{line}: logs.disable: there is no signature '{id}'; {cure}",
+                logs.file
+            ));
         }
         for entry in self.entries {
-            if disable.contains(&entry.signature.id.value) {
+            if logs.disable.iter().any(|id| id.value == entry.signature.id.value) {
                 catalog.disabled += 1;
                 continue;
             }
@@ -198,9 +224,8 @@ fn items(yaml: &str) -> Vec<String> {
 }
 
 /// The files of a pattern or directory, sorted; a plain path must exist.
-fn expand(pattern: &str) -> Result<Vec<PathBuf>, Error> {
-    let refuse =
-        |why: &dyn std::fmt::Display| Error::new(format!("logs.signatures '{pattern}': {why}"));
+fn expand(pattern: &str) -> Result<Vec<PathBuf>, String> {
+    let refuse = |why: &dyn std::fmt::Display| format!("logs.signatures '{pattern}': {why}");
     if !pattern.starts_with('/') {
         return Err(refuse(&"give an absolute path: the service runs in another directory"));
     }
@@ -231,7 +256,12 @@ mod tests {
     fn with_file(yaml: &str) -> Result<Vec<Signature>, Error> {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("mine.yml"), yaml).unwrap();
-        load(&[format!("{}/*.yml", dir.path().display())], &[])
+        load(&logs(&[format!("{}/*.yml", dir.path().display())], &[])).map(|read| read.signatures)
+    }
+
+    fn logs(signatures: &[String], disable: &[&str]) -> Logs {
+        let yaml = format!("logs:\n  signatures: {signatures:?}\n  disable: {disable:?}\n");
+        crate::config::Config::parse(&yaml, "t.yml").unwrap().logs
     }
 
     const MINE: &str = "- id: mine\n  title: Mine\n  programs: [app]\n  pattern: 'lost (?P<n>\\d+)'\n  \
@@ -276,7 +306,7 @@ mod tests {
     /// by its own signature and no other.
     #[test]
     fn every_sample_is_counted_by_its_own_signature_alone() {
-        let matcher = Matcher::new(load(&[], &[]).unwrap());
+        let matcher = Matcher::new(built_in());
         let mut wrong = Vec::new();
         for (nth, signature) in matcher.signatures().iter().enumerate() {
             let samples = &signature.samples;
@@ -331,7 +361,7 @@ mod tests {
             "systemd[900]: Started {}.",
             "telltale_exporter: level=ERROR why=\"sample does not match: {}\" not reloaded",
         ];
-        let matcher = Matcher::new(load(&[], &[]).unwrap());
+        let matcher = Matcher::new(built_in());
         let critical = |nth: &usize| {
             matcher.signatures()[*nth].severity == super::super::signature::Severity::Critical
         };
@@ -360,17 +390,24 @@ mod tests {
 
     #[test]
     fn users_add_and_switch_off() {
-        let count = load(&[], &[]).unwrap().len();
+        let count = built_in().len();
         assert_eq!(with_file(MINE).unwrap().len(), count + 1);
-        let disable = ["gnome-software-refresh".to_owned()];
-        let rest = load(&[], &disable).unwrap();
-        assert!(rest.len() == count - 1 && rest.iter().all(|s| s.id.value != disable[0]));
-        assert!(load(&[], &["nonsense".to_owned()]).unwrap_err().to_string().contains("nonsense"));
+        let disable = "gnome-software-refresh";
+        let rest = load(&logs(&[], &[disable])).unwrap().signatures;
+        assert!(rest.len() == count - 1 && rest.iter().all(|s| s.id.value != disable));
+        let misspelt = load(&logs(&[], &["gnome-sofware-refresh", "nonsense"])).unwrap();
+        assert_eq!(misspelt.signatures.len(), count);
+        let [near, far] = &misspelt.warnings[..] else { panic!("{:?}", misspelt.warnings) };
+        assert!(
+            near.starts_with("t.yml:3: ") && near.ends_with("is 'gnome-software-refresh' meant?"),
+            "{near}"
+        );
+        assert!(far.starts_with("t.yml:3: ") && far.contains("'nonsense'; correct"), "{far}");
     }
 
     #[test]
     fn a_users_signature_replaces_the_built_in_one_of_its_id() {
-        let built_in = load(&[], &[]).unwrap();
+        let built_in = built_in();
         let own = with_file(&MINE.replace("mine", "bash-fork-retry")).unwrap();
         let ids = |list: &[Signature]| list.iter().map(|s| s.id.value.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&own), ids(&built_in));
@@ -388,9 +425,10 @@ mod tests {
         std::fs::write(path("a.yml"), MINE).unwrap();
         std::fs::write(path("b.yaml"), MINE.replace("id: mine", "id: other")).unwrap();
         std::fs::write(path("c.txt"), "no signature").unwrap();
-        let catalog = read(&[dir.path().display().to_string(), path("*.conf")], &[]);
-        assert_eq!((catalog.own, catalog.mistakes.len()), (2, 0));
-        assert_eq!(catalog.empty, [path("*.conf")]);
+        let catalog = read(&logs(&[dir.path().display().to_string(), path("*.conf")], &[]));
+        assert_eq!((catalog.own, catalog.mistakes.len(), catalog.warnings.len()), (2, 0, 1));
+        let expected = format!("t.yml:2: logs.signatures '{}': no file there", path("*.conf"));
+        assert!(catalog.warnings[0].starts_with(&expected), "{:?}", catalog.warnings);
     }
 
     #[test]
@@ -404,14 +442,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mine.yml");
         std::fs::write(&path, yaml.concat()).unwrap();
-        let catalog =
-            read(&[path.display().to_string(), "/none.yml".to_owned()], &["x".to_owned()]);
+        let catalog = read(&logs(&[path.display().to_string(), "/none.yml".to_owned()], &["x"]));
         let said: Vec<_> = catalog.mistakes.iter().map(ToString::to_string).collect();
         let begin = ["mine.yml:4:", "mine.yml:17:", "mine.yml:19:", "mine.yml:19:"];
         for (line, begin) in said.iter().zip(begin) {
             assert!(line.contains(begin), "{said:?}");
         }
-        assert!(said.len() == 6 && said[4].contains("/none.yml") && said[5].contains("'x'"));
+        assert!(said.len() == 5 && said[4].contains("/none.yml"), "{said:?}");
+        assert!(catalog.warnings.len() == 1 && catalog.warnings[0].contains("'x'"));
         assert_eq!(
             (catalog.own, catalog.signatures.last().unwrap().id.value.as_str()),
             (1, "second")
@@ -448,7 +486,8 @@ mod tests {
             assert!(error.contains(says) && error.contains("mine.yml:"), "{to}: {error}");
             assert!(!error.contains('\n'), "{error}");
         }
-        assert!(load(&["/nonexistent.yml".to_owned()], &[]).is_err());
-        assert!(load(&["own.yml".to_owned()], &[]).unwrap_err().to_string().contains("absolute"));
+        assert!(load(&logs(&["/nonexistent.yml".to_owned()], &[])).is_err());
+        let relative = load(&logs(&["own.yml".to_owned()], &[])).unwrap_err().to_string();
+        assert!(relative.contains("absolute"), "{relative}");
     }
 }

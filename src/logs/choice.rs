@@ -44,8 +44,11 @@ pub fn journals(rootfs: &Path) -> Vec<PathBuf> {
     if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Vec::new();
     }
-    ["var/log/journal", "run/log/journal"].map(|place| rootfs.join(place).join(id)).to_vec()
+    JOURNALS.map(|place| rootfs.join(place).join(id)).to_vec()
 }
+
+/// Where journald keeps them, by machine.
+const JOURNALS: [&str; 2] = ["var/log/journal", "run/log/journal"];
 
 /// The kernel's ring.
 pub fn ring(rootfs: &Path) -> PathBuf {
@@ -156,7 +159,13 @@ pub fn doubles(sources: &[Source]) -> Vec<String> {
         let mut files = LAYOUTS.iter().copied().flatten();
         files.any(|(_, path)| follows(source, &format!("/{path}")))
     };
-    let journal = sources.iter().find(|source| source.journal && source.directories.is_empty());
+    let journal = sources.iter().find(|source| is_own_journal(source));
+    if let Some(journal) = journal
+        && let Some(again) = sources.iter().rfind(|source| is_own_journal(source))
+        && again.name != journal.name
+    {
+        double(journal, again, "this host's journal");
+    }
     let ring = sources.iter().find(|source| source.kmsg);
     for source in sources {
         // Two patterns may meet as well, but only the files of a moment can tell.
@@ -191,6 +200,13 @@ pub fn doubles(sources: &[Source]) -> Vec<String> {
         }
     }
     doubles.into_iter().collect()
+}
+
+/// Whether it is the journal of this host: by itself, or among all that are kept where this host's are.
+fn is_own_journal(source: &Source) -> bool {
+    let all =
+        |directory: &PathBuf| JOURNALS.iter().any(|place| *directory == Path::new("/").join(place));
+    source.journal && (source.directories.is_empty() || source.directories.iter().any(all))
 }
 
 /// Debian's, which has nearly everything.
@@ -319,6 +335,12 @@ mod tests {
         assert_eq!(twice.len(), 1);
         assert!(twice[0].starts_with("sources 'a' and 'b' both have /srv/b.log"), "{twice:?}");
         let apart = "{name: o, journal: true, directories: [/srv/journal]}";
+        let whole = "{name: w, journal: true, directories: [/var/log/journal]}";
+        assert_eq!(of(&[whole, ring, syslog]).len(), 3, "this host's is among them");
+        assert!(
+            of(&[journal, whole])[0]
+                .starts_with("sources 'j' and 'w' both have this host's journal")
+        );
         let fine =
             ["{name: a, files: [/var/log/app.log]}", "{name: s, files: [/var/log/auth.log]}"];
         assert!(of(&[journal, fine[0]]).is_empty() && of(&[ring, fine[1]]).is_empty());

@@ -19,7 +19,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::header::Line;
-use directory::{Directory, Found};
+pub use directory::has_files;
+use directory::{Directory, Found, Listing};
 pub use fields::Entry;
 use fields::Fields;
 use file::{JournalFile, Next};
@@ -33,6 +34,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const RESCAN: Duration = Duration::from_secs(30);
 /// Files that are open at once: those that are written, and those that are not read to their end.
 const MAX_OPEN: usize = 512;
+/// Directories that are looked through: those that are named, and those of machines in them.
+const MAX_DIRECTORIES: usize = 512;
 /// What an entry costs of what may be read at once, besides its message.
 const OVERHEAD: usize = 128;
 
@@ -87,6 +90,8 @@ pub struct Reader {
     refused: HashMap<PathBuf, String>,
     /// What is there at the first look was there before us.
     skip: bool,
+    /// Nothing was looked at yet.
+    first: bool,
     scanned: Option<Instant>,
     /// Since when an entry is waited for.
     gap: Option<Instant>,
@@ -95,8 +100,9 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Follows these directories, such as `/var/log/journal/<machine id>`; those of one journald (in `/var`
-    /// and in `/run`) have the same name.
+    /// Follows these directories as `journalctl -D` does: the files in them, and in their directories that are
+    /// named by a machine (`/var/log/journal` has `<machine id>` and `<machine id>.<namespace>`), whenever
+    /// these appear. Those of one journald (in `/var` and in `/run`) have the same name.
     ///
     /// Goes on at `position`. Without one, begins with the entries that come from now on, or with all
     /// that are there if `from_start`.
@@ -111,6 +117,7 @@ impl Reader {
             done: HashMap::new(),
             refused: HashMap::new(),
             skip,
+            first: true,
             scanned: None,
             gap: None,
             counted: Vec::new(),
@@ -129,6 +136,12 @@ impl Reader {
         let directories =
             self.directories.iter().filter_map(|one| Some((&*one.path, one.refused.as_deref()?)));
         self.refused.iter().map(|(path, why)| (&**path, &**why)).chain(directories)
+    }
+
+    /// The directories that were named, and whether each is there.
+    pub fn places(&self) -> impl Iterator<Item = (&Path, bool)> {
+        let named = self.directories.iter().filter(|one| !one.is_within());
+        named.map(|one| (&*one.path, one.path.exists()))
     }
 
     /// Whether there is any file that can be read.
@@ -199,10 +212,17 @@ impl Reader {
         if always {
             self.scanned = Some(now);
         }
-        for at in 0..self.directories.len() {
-            if let Some(found) = self.directories[at].look(always) {
-                self.scan(at, found);
+        // What is found meanwhile is looked through as well.
+        let mut at = 0;
+        while at < self.directories.len() {
+            if let Some(Listing { files, machines }) = self.directories[at].look(always) {
+                self.add_machines(at, machines);
+                self.scan(at, files);
             }
+            at += 1;
+        }
+        if std::mem::take(&mut self.first) {
+            self.find_histories();
         }
         self.skip = false;
         for one in self.open.iter_mut().filter(|one| !one.settled) {
@@ -211,6 +231,37 @@ impl Reader {
                 self.refused.insert(one.path.clone(), why.to_string());
                 (one.finished, one.settled) = (true, true);
             }
+        }
+    }
+
+    /// Directories of machines that were not known.
+    fn add_machines(&mut self, within: usize, machines: Vec<PathBuf>) {
+        for path in machines {
+            if self.directories.iter().any(|one| one.path == path) {
+                continue;
+            }
+            if self.directories.len() >= MAX_DIRECTORIES {
+                let why = format!("more than {MAX_DIRECTORIES} directories of machines");
+                self.directories[within].refused = Some(why);
+                return;
+            }
+            let mut found = Directory::within(path);
+            found.history = self.directories.iter().any(|one| found.is_late_place_of(one));
+            self.directories.push(found);
+        }
+    }
+
+    /// After the first look: which directories have a history that could not be taken as read by it.
+    fn find_histories(&mut self) {
+        for one in &mut self.directories {
+            one.early = one.path.exists();
+            let is_closed = |file: &PathBuf| file.parent() == Some(&one.path);
+            one.history = one.refused.is_some() || self.refused.keys().any(is_closed);
+        }
+        for at in 0..self.directories.len() {
+            let one = &self.directories[at];
+            let late = self.directories.iter().any(|other| one.is_late_place_of(other));
+            self.directories[at].history |= late;
         }
     }
 

@@ -48,7 +48,7 @@ impl Lines {
     /// Hands out a line that has no end, because it is waited for no longer.
     pub fn hand_out(&mut self, mut line: impl FnMut(&[u8])) {
         if self.waiting() {
-            line(without_return(&self.partial));
+            line(without_ends(&self.partial));
             self.partial = Vec::new();
             self.cut = true;
         }
@@ -63,10 +63,10 @@ impl Lines {
         let text = if self.partial.is_empty() { without_nuls(text) } else { text };
         let (fits, rest) = text.split_at(text.len().min(MAX_LINE - self.partial.len()));
         if self.partial.is_empty() {
-            line(without_return(fits));
+            line(without_ends(fits));
         } else {
             self.partial.extend_from_slice(fits);
-            line(without_return(&self.partial));
+            line(without_ends(&self.partial));
             self.partial = Vec::new();
         }
         rest.len() as u64
@@ -78,9 +78,11 @@ fn without_nuls(text: &[u8]) -> &[u8] {
     &text[text.iter().take_while(|&&byte| byte == 0).count()..]
 }
 
-/// Lines of CRLF files end before the carriage return.
-fn without_return(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\r").unwrap_or(line)
+/// Lines of CRLF files end before the carriage return, and the first of a file may begin with a byte order
+/// mark: so may any, where files were put together.
+fn without_ends(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
 }
 
 #[cfg(test)]
@@ -110,6 +112,18 @@ mod tests {
         for pieces in [&[&nuls[..], b"one\n"][..], &[b"\0one\n"], &[b"\0", b"\0\0one", b"\n"]] {
             let (lines, passed, rest) = split(pieces);
             assert_eq!((lines, passed, rest), (vec!["one".to_owned()], 0, Lines::default()));
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_line() {
+        let mark = b"\xef\xbb\xbf";
+        for pieces in [
+            &[&[&mark[..], b"one\n"].concat()[..]][..],
+            &[&mark[..1], &mark[1..], b"one\n"],
+            &[b"\0", &mark[..], b"one\r\n"],
+        ] {
+            assert_eq!(split(pieces).0, ["one"]);
         }
     }
 
@@ -155,7 +169,7 @@ mod tests {
                 }
             }
             let mut expected: Vec<_> = text.split(|&byte| byte == b'\n')
-                .map(without_nuls).map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec()).collect();
+                .map(without_nuls).map(|line| without_ends(line).to_vec()).collect();
             let last = text.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
             prop_assert_eq!(&lines.partial[..], without_nuls(last));
             expected.pop();

@@ -176,7 +176,7 @@ mod tests {
 
     /// The catalogue, its wordings as one set, and whose each is.
     static ORACLE: LazyLock<(Matcher, RegexSet, Vec<usize>)> = LazyLock::new(|| {
-        let matcher = Matcher::new(catalog::load(&[], &[]).unwrap());
+        let matcher = Matcher::new(catalog::built_in());
         let wordings =
             matcher.signatures().iter().enumerate().flat_map(|(nth, one)| {
                 one.pattern.0.iter().map(move |wording| (nth, wording.text()))

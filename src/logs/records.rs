@@ -1,7 +1,7 @@
 //! The thread of a source whose messages are numbered by who wrote them: the kernel's ring, the journal.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -168,7 +168,7 @@ impl Records {
                 let unreadable =
                     reader.unreadable().map(|(path, why)| format!("{}: {why}", path.display()));
                 *notes = unreadable.take(MAX_NOTES).collect();
-                if reader.has_files() { Ok(more) } else { Err(nothing(notes)) }
+                if reader.has_files() { Ok(more) } else { Err(nothing(reader.places(), notes)) }
             }
         };
         supervised::panic_if_asked("records");
@@ -186,13 +186,27 @@ impl Records {
 /// Files that are named one by one.
 const MAX_NOTES: usize = 5;
 
-/// There is no journal that can be read.
-fn nothing(notes: &mut Vec<String>) -> io::Error {
-    let why = if notes.is_empty() {
-        "there is no journal: systemd-journald does not run, or keeps none (Storage=none)"
-    } else {
+/// There is no journal that can be read: what was looked at, and what to do.
+fn nothing<'a>(
+    places: impl Iterator<Item = (&'a Path, bool)>,
+    notes: &mut Vec<String>,
+) -> io::Error {
+    let absent = |there: bool| if there { "" } else { " (not there)" };
+    let places = places.map(|(path, there)| format!("{}{}", path.display(), absent(there)));
+    let places = places.take(MAX_NOTES).collect::<Vec<_>>().join(", ");
+    let why = if !notes.is_empty() {
         "no file of the journal can be read: add the exporter to the group systemd-journal, or name \
          files under logs.sources"
+            .to_owned()
+    } else if places.is_empty() {
+        "the journal is not found without /etc/machine-id; name its directories under logs.sources"
+            .to_owned()
+    } else {
+        format!(
+            "there is no journal file in {places}, nor in directories of machines in there \
+             (/var/log/journal/MACHINE-ID); start systemd-journald with Storage=persistent or volatile, or \
+             name the directories under logs.sources as for journalctl -D"
+        )
     };
     let first = notes.first().map_or_else(String::new, |note| format!(" ({note})"));
     notes.clear();

@@ -27,7 +27,7 @@ const SLOW_BYTES: usize = 2_000_000;
 fn main() {
     let size = std::env::var("TELLTALE_BENCH_MB").ok().and_then(|size| size.parse().ok());
     let size = size.unwrap_or(100_usize) * 1_000_000;
-    let matcher = Matcher::new(catalog::load(&[], &[]).unwrap());
+    let matcher = Matcher::new(catalog::built_in());
     let signatures = matcher.signatures();
     let known: Vec<_> = signatures.iter().flat_map(samples).collect();
     let mut numbers = Numbers::new(42);

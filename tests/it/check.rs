@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::common::exporter_command;
+use super::common::{Exporter, eventually, exporter_command};
 
 fn write(dir: &Path, name: &str, text: &str) -> String {
     let path = dir.join(name);
@@ -48,7 +48,7 @@ fn what_is_fine() {
         &(GOOD.to_owned() + &GOOD.replace("mine", "bash-fork-retry")),
     );
     let config = format!(
-        "logs:\n  sources: [{{name: a, files: [/a]}}]\n  signatures: [{mine}]\n  \
+        "logs:\n  sources: [{{name: a, files: [{mine}]}}]\n  signatures: [{mine}]\n  \
          disable: [gnome-software-refresh]\n"
     );
     let (said, code) = check(&write(dir.path(), "telltale.yml", &config));
@@ -101,10 +101,12 @@ fn all_mistakes_are_told_with_file_and_line() {
         "{said}"
     );
     assert!(
-        said.contains(&format!("{config}:5: logs.disable: there is no signature 'nonsense'")),
+        said.contains(&format!(
+            "warning: {config}:5: logs.disable: there is no signature 'nonsense'"
+        )),
         "{said}"
     );
-    assert!(said.lines().last().unwrap().starts_with("10 mistakes"), "{said}");
+    assert!(said.lines().last().unwrap().starts_with("9 mistakes; 1 warning"), "{said}");
     // And a start refuses it with the first of them.
     let output = exporter_command().args(["--config.file", &config]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -120,6 +122,103 @@ fn mistakes_of_the_configuration_itself() {
     assert!(code == 2 && said.starts_with(&format!("{config}:2:")), "{said}");
     let (said, code) = run(&["--collector.users.exclude=(", "check"]);
     assert!(code == 2 && said.starts_with("--collector.users.exclude: "), "{said}");
+}
+
+/// Mistakes of the file, of the flags, of the signature files and of what they name, all at once.
+#[test]
+fn one_mistake_of_the_configuration_does_not_hide_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let mine = write(dir.path(), "mine.yml", &GOOD.replace("severity: warning", "severity: loud"));
+    let text = format!(
+        "users:\n  exclud: x\n  include: '('\nlogs:\n  sources:\n    - {{name: a, kmsg: maybe}}\n    \
+         - name: b\n      files: [{0}/none.log, {0}/mine.yml, '{0}/*.none']\n      directories: [/d]\n  \
+         signatures: [{mine}, {0}/*.none]\n  disable: [gnome-sofware-refresh]\n",
+        dir.path().display()
+    );
+    let config = write(dir.path(), "telltale.yml", &text);
+    let flags =
+        ["--path.sysfs=/none", "--collector.users.exclude=(", "check", "--config.file", &config];
+    let (said, code) = run(&flags);
+    assert_eq!(code, 2, "{said}");
+    for (place, says) in [
+        ("--path.sysfs /none:", "mount it"),
+        ("--collector.users.exclude:", "unclosed group"),
+        (&*format!("{config}:2:"), "exclud"),
+        (&format!("{config}:3:"), "unclosed group"),
+        (&format!("{config}:6:"), "true or false"),
+        (&format!("{config}:7:"), "directories are for"),
+        (&format!("{mine}:5:"), "loud"),
+        (&format!("warning: {config}:10:"), "no file there"),
+        (&format!("warning: {config}:11:"), "is 'gnome-software-refresh' meant?"),
+    ] {
+        let is_told = |line: &str| line.starts_with(place) && line.contains(says);
+        assert!(said.lines().any(is_told), "{place} {says}\n{said}");
+    }
+    assert!(said.lines().last().unwrap().starts_with("7 mistakes; 2 warnings"), "{said}");
+}
+
+#[test]
+fn a_path_that_is_not_there_is_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let there = write(dir.path(), "there.log", "");
+    let journal = dir.path().join("journal");
+    let text = format!(
+        "logs:\n  sources:\n    - name: a\n      files: [{there}, {0}, {0}/none.log, '{0}/*.log', '{0}/*.none']\n    \
+         - {{name: j, journal: true, directories: [{0}/journal]}}\n",
+        dir.path().display()
+    );
+    let config = write(dir.path(), "telltale.yml", &text);
+    let (said, code) = check(&config);
+    let warnings: Vec<_> = said.lines().filter(|line| line.contains("warning: ")).collect();
+    assert!(code == 0 && warnings.len() == 3, "{said}");
+    let begins = [
+        format!(
+            "warning: logs.sources: source 'a': {}/none.log: No such file",
+            dir.path().display()
+        ),
+        format!(
+            "warning: logs.sources: source 'a': {}/*.none: no file there",
+            dir.path().display()
+        ),
+        format!("warning: logs.sources: source 'j': {}: No such file", journal.display()),
+    ];
+    for (warning, begin) in warnings.iter().zip(&begins) {
+        assert!(warning.starts_with(begin), "{begin}\n{said}");
+    }
+    assert!(said.lines().last().unwrap().ends_with("; 3 warnings"), "{said}");
+}
+
+/// A start, a reload, `check` and `scan` say the same of what is probably not meant, and none refuses it.
+#[test]
+fn a_misspelt_id_and_a_pattern_without_files_are_warned_of_wherever_they_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!(
+        "logs:\n  sources: []\n  signatures: ['{}/*.none']\n  disable: [gnome-sofware-refresh]\n",
+        dir.path().display()
+    );
+    let config = write(dir.path(), "telltale.yml", &text);
+    let says = [
+        format!("{config}:3: logs.signatures '{}/*.none': no file there", dir.path().display()),
+        format!(
+            "{config}:4: logs.disable: there is no signature 'gnome-sofware-refresh'; is 'gnome-software-refresh' meant?"
+        ),
+    ];
+    let exporter = Exporter::start_in(dir.path(), &[&format!("--config.file={config}")]);
+    // The log has a backslash before each quote.
+    let told = |log: &str| {
+        let log = log.replace('\\', "");
+        says.each_ref().map(|what| log.matches(&**what).count())
+    };
+    eventually("the start warns", || told(&exporter.log()) == [1, 1]);
+    let pid = rustix::process::Pid::from_raw(exporter.pid().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    eventually("the reload warns", || told(&exporter.log()) == [2, 2]);
+    assert_eq!(exporter.scrape().value("telltale_config_last_reload_successful"), 1.0);
+    let (said, code) = check(&config);
+    assert_eq!((code, told(&said)), (0, [1, 1]), "{said}");
+    let scan = exporter_command().args(["signatures", "--config.file", &config]).output().unwrap();
+    let said = String::from_utf8(scan.stderr).unwrap();
+    assert_eq!((scan.status.code(), told(&said)), (Some(0), [1, 1]), "{said}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Files that systemd-journal-remote makes, of older formats and damaged ones.
 
 use super::common::journald::{Follower, REMOTE, Seen, assert_same, oracle};
-use super::common::{Need, need};
+use super::common::{Exporter, Need, need};
 use proptest::test_runner::{Config, TestRunner};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -91,6 +91,82 @@ fn a_restart_anywhere_goes_on_there() {
         follower.restart();
     }
     assert_same(follower.seen, oracle(&["-D", dir.path().to_str().unwrap()]));
+}
+
+/// A host that uploads late: what it wrote is older than our start, and in a file that was not there.
+#[test]
+fn a_file_that_appears_later_counts_whole_whatever_its_times() {
+    if !need(&[Need::Root, Need::Tool(REMOTE)]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    make(&dir.path().join("early.journal"), 300, &[]);
+    let mut follower = Follower::new(&[dir.path().to_owned()], false);
+    follower.all();
+    assert!(follower.seen.is_empty(), "it was there before us");
+    for (name, count) in [("late.journal", 5), ("later.journal", 400)] {
+        let made = tempfile::tempdir_in(dir.path()).unwrap();
+        make(&made.path().join(name), count, &[]);
+        let (path, known) = (dir.path().join(name), follower.seen.len());
+        std::fs::rename(made.path().join(name), &path).unwrap();
+        follower.all();
+        follower.restart();
+        follower.all();
+        assert_eq!(follower.lost, 0, "{name}");
+        assert_same(follower.seen[known..].to_vec(), oracle(&["--file", path.to_str().unwrap()]));
+    }
+}
+
+/// As `journalctl -D /var/log/journal`: the directory's own files, and those in directories of machines.
+#[test]
+fn directories_of_machines_are_found_whenever_they_appear() {
+    if !need(&[Need::Root, Need::Tool(REMOTE)]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("journal");
+    let [early, late] =
+        ["7c4f5a0f5a914fe8b7a1e0d6b1f7b0aa", "8c4f5a0f5a914fe8b7a1e0d6b1f7b0aa.apart"];
+    let mut follower = Follower::new(std::slice::from_ref(&root), true);
+    follower.all();
+    assert!(!follower.reader.has_files());
+    assert_eq!(follower.reader.places().collect::<Vec<_>>(), [(&*root, false)]);
+    let mut expected = Vec::new();
+    for (at, count) in [("", 3), (early, 10), (late, 20), ("notes", 40), (early, 80)] {
+        let directory = root.join(at);
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join(format!("{count}.journal"));
+        make(&file, count, &[]);
+        follower.all();
+        if at != "notes" {
+            expected.extend(oracle(&["--file", file.to_str().unwrap()]));
+        }
+    }
+    follower.restart();
+    follower.all();
+    // journalctl -D shows entries that are the same in two files once: these are.
+    let most = oracle(&["-D", root.to_str().unwrap()]);
+    assert_eq!((follower.lost, expected.len(), most.len()), (0, 3 + 10 + 20 + 80, 80));
+    assert_same(follower.seen, expected);
+}
+
+#[test]
+fn where_no_journal_is_the_error_says_what_was_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("telltale.yml");
+    let text = format!(
+        "logs:\n  sources: [{{name: j, journal: true, directories: [{0}, {0}/none]}}]\n",
+        dir.path().display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let exporter =
+        Exporter::start_in(dir.path(), &[&format!("--config.file={}", config.display())]);
+    let page = exporter.get("/").text();
+    let place = dir.path().display();
+    let says = format!(
+        "there is no journal file in {place}, {place}/none (not there), nor in directories of machines"
+    );
+    assert!(page.contains(&says), "{page}");
 }
 
 #[test]

@@ -71,6 +71,24 @@ fn of_json(text: &str) -> Facts {
 }
 
 #[test]
+fn a_byte_order_mark_hides_no_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = std::fs::read(fixture("raw.log")).unwrap();
+    // From the first record of a signal on.
+    let kill = text.split_inclusive(|&byte| byte == b'\n');
+    let is_obj = |line: &[u8]| {
+        line.starts_with(b"type=SYSCALL") && line.windows(11).any(|at| at == b"syscall=62 ")
+    };
+    let before: usize = kill.take_while(|line| !is_obj(line)).map(<[u8]>::len).sum();
+    let (plain, marked) = (dir.path().join("plain"), dir.path().join("marked"));
+    std::fs::write(&plain, &text[before..]).unwrap();
+    std::fs::write(&marked, [b"\xef\xbb\xbf", &text[before..]].concat()).unwrap();
+    let said = told(&["--format", "json"], &[&plain]);
+    assert!(!said.is_empty());
+    assert_eq!(told(&["--format", "json"], &[&marked]), said);
+}
+
+#[test]
 fn it_agrees_with_ausearch_event_by_event() {
     for name in ["raw", "enriched"] {
         let text = std::fs::read_to_string(fixture(&format!("{name}_ausearch.txt"))).unwrap();

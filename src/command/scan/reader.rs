@@ -85,11 +85,6 @@ pub fn read(
             count => length += count,
         }
     }
-    // A byte order mark is no part of the first line.
-    if buffer[..length].starts_with(b"\xef\xbb\xbf") {
-        buffer.copy_within(3..length, 0);
-        length -= 3;
-    }
     if let Some(cure) = no_log(&buffer[..length]) {
         return vec![format!("{}: {cure}", input.name())];
     }

@@ -1,4 +1,4 @@
-//! The files of a directory that journald writes to.
+//! The files of a directory that journald writes to, and the directories of machines in it.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -12,6 +12,7 @@ use super::position::Origin;
 const TICK: Duration = Duration::from_millis(100);
 
 /// A directory that is looked through again when it has changed.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Directory {
     /// Where it is.
     pub path: PathBuf,
@@ -19,9 +20,24 @@ pub struct Directory {
     pub refused: Option<String>,
     /// A file in it was not ready to be read.
     pub again: bool,
+    /// It has a history of before our time, which we could not take as read at the first look.
+    pub history: bool,
+    /// It was found in another that was named.
+    within: bool,
+    /// It was there at the first look.
+    pub early: bool,
     name: String,
     journald: String,
     modified: Option<SystemTime>,
+}
+
+/// What a directory has.
+#[derive(Default)]
+pub struct Listing {
+    /// Files with the name of a journal.
+    pub files: Vec<Found>,
+    /// Directories that are named by a machine.
+    pub machines: Vec<PathBuf>,
 }
 
 /// A file with the name of a journal.
@@ -44,13 +60,33 @@ impl Directory {
             path,
             refused: None,
             again: false,
+            history: false,
+            within: false,
+            early: false,
             modified: None,
         }
     }
 
+    /// One that was found in another, which is not looked into any deeper.
+    pub fn within(path: PathBuf) -> Self {
+        Self { within: true, ..Self::new(path) }
+    }
+
+    /// Whether it was found in another.
+    pub fn is_within(&self) -> bool {
+        self.within
+    }
+
+    /// Whether it is the other place of a journald that was there before us: in `/var`, which is mounted late,
+    /// there are entries of earlier boots.
+    pub fn is_late_place_of(&self, other: &Self) -> bool {
+        !self.early && other.early && self.journald == other.journald
+    }
+
     /// Where entries of this chain come from, if they are found here.
     pub fn origin(&self, chain: u128) -> Origin<'_> {
-        Origin { chain, directory: &self.name, journald: &self.journald }
+        let (directory, journald, history) = (&*self.name, &*self.journald, self.history);
+        Origin { chain, directory, journald, history }
     }
 
     /// Whether this journald writes to it.
@@ -58,8 +94,8 @@ impl Directory {
         self.journald == journald
     }
 
-    /// Its journal files, if it may have changed or is to be looked through in any case.
-    pub fn look(&mut self, always: bool) -> Option<Vec<Found>> {
+    /// What is in it, if it may have changed or is to be looked through in any case.
+    pub fn look(&mut self, always: bool) -> Option<Listing> {
         let found = match self.changed(always) {
             Ok(false) => return None,
             Ok(true) => list(&self.path),
@@ -67,9 +103,10 @@ impl Directory {
         };
         self.refused = None;
         match found {
+            Ok(found) if self.within => Some(Listing { machines: Vec::new(), ..found }),
             Ok(found) => Some(found),
             // journald makes and removes those of /run.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Listing::default()),
             Err(error) => {
                 self.refused = Some(error.to_string());
                 None
@@ -87,24 +124,46 @@ impl Directory {
     }
 }
 
-fn list(path: &Path) -> io::Result<Vec<Found>> {
-    let mut found = Vec::new();
+/// Whether there is any journal file in this directory or in those of machines in it.
+///
+/// # Errors
+/// That it cannot be looked through.
+pub fn has_files(path: &Path) -> io::Result<bool> {
+    let found = list(path)?;
+    let any = |path: &PathBuf| list(path).is_ok_and(|found| !found.files.is_empty());
+    Ok(!found.files.is_empty() || found.machines.iter().any(any))
+}
+
+fn list(path: &Path) -> io::Result<Listing> {
+    let Listing { mut files, mut machines } = Listing::default();
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.as_encoded_bytes();
-        if !(name.ends_with(b".journal") || name.ends_with(b".journal~")) {
+        let is_file = name.ends_with(b".journal") || name.ends_with(b".journal~");
+        if !is_file && !is_of_machine(name) {
             continue;
         }
         // It may be gone by now.
-        if let Ok(meta) = fs::metadata(entry.path()) {
+        let Ok(meta) = fs::metadata(entry.path()) else { continue };
+        if meta.is_dir() && is_of_machine(name) {
+            machines.push(entry.path());
+        } else if is_file {
             let finished = name.contains(&b'@') || name.ends_with(b"~");
-            found.push(Found { path: entry.path(), id: id(&meta), finished });
+            files.push(Found { path: entry.path(), id: id(&meta), finished });
         }
     }
     // Those that are written come first: their descriptors are needed longest.
-    found.sort_by(|a, b| (a.finished, &a.path).cmp(&(b.finished, &b.path)));
-    Ok(found)
+    files.sort_by(|a, b| (a.finished, &a.path).cmp(&(b.finished, &b.path)));
+    machines.sort();
+    Ok(Listing { files, machines })
+}
+
+/// Whether journald names a directory like this: `<machine id>`, or `<machine id>.<namespace>`.
+fn is_of_machine(name: &[u8]) -> bool {
+    let (id, namespace) = name.split_at(name.len().min(32));
+    let is_namespace = namespace.is_empty() || (namespace[0] == b'.' && namespace.len() > 1);
+    id.len() == 32 && id.iter().all(u8::is_ascii_hexdigit) && is_namespace
 }
 
 fn id(meta: &Metadata) -> (u64, u64) {
@@ -135,4 +194,26 @@ pub fn now() -> (u64, u64, u128) {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let boot = u128::from_str_radix(&boot.trim().replace('-', ""), 16).unwrap_or(0);
     (micros(realtime), micros(monotonic), boot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_of_machines_are_known_by_their_name() {
+        let id = "7c4f5a0f5a914fe8b7a1e0d6b1f7b0aa";
+        let is = |name: &str| is_of_machine(name.as_bytes());
+        assert!(is(id) && is(&format!("{id}.apart")) && is(&id.to_uppercase()));
+        for name in [
+            "",
+            "remote",
+            &id[1..],
+            &format!("{id}0"),
+            &format!("{id}."),
+            &format!("x{}", &id[1..]),
+        ] {
+            assert!(!is(name), "{name}");
+        }
+    }
 }

@@ -80,6 +80,8 @@ pub struct Origin<'a> {
     pub directory: &'a str,
     /// The journald that wrote it.
     pub journald: &'a str,
+    /// Entries of before our time in it could not be taken as read at the first look.
+    pub history: bool,
 }
 
 /// What an entry is to us.
@@ -132,12 +134,17 @@ impl Position {
         {
             return Verdict::Passed;
         }
-        let before = self.is_before_us(head, last.is_some());
+        let before = self.is_before_us(origin, head);
         let skipped = before && self.began.is_some_and(|began| !began.from_start);
         if skipped || self.is_copy(origin, head) {
             return Verdict::Foreign;
         }
         let Some(counter) = self.counters.get(origin.journald) else { return Verdict::New(0) };
+        if last.is_none() && !counter.is_before(head) {
+            // A file that came later with what was written earlier, such as a host's late upload: the number of
+            // a later entry says nothing about it.
+            return Verdict::New(0);
+        }
         let next = last.unwrap_or(0) + 1;
         let expected = next.max(counter.seqnum.saturating_add(1));
         let missing = if head.seqnum >= expected {
@@ -182,13 +189,14 @@ impl Position {
         }
     }
 
-    fn is_before_us(&self, head: &EntryHead, known_chain: bool) -> bool {
+    /// Whether it was written before reading began, as far as that can be told: a file that appears later counts
+    /// whatever the times in it, which are those of another host perhaps, or of a clock that was wrong.
+    fn is_before_us(&self, origin: Origin<'_>, head: &EntryHead) -> bool {
         self.began.is_some_and(|began| {
             if began.boot == head.boot {
                 head.monotonic <= began.monotonic
             } else {
-                // A clock that was wrong when we began must not hide what a known file gets.
-                (began.from_start || !known_chain) && head.realtime <= began.realtime
+                (began.from_start || origin.history) && head.realtime <= began.realtime
             }
         })
     }
@@ -261,9 +269,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SYSTEM: Origin<'_> = Origin { chain: 1, directory: "/var/j", journald: "j" };
-    const USER: Origin<'_> = Origin { chain: 2, directory: "/var/j", journald: "j" };
-    const RUN: Origin<'_> = Origin { chain: 3, directory: "/run/j", journald: "j" };
+    const SYSTEM: Origin<'_> =
+        Origin { chain: 1, directory: "/var/j", journald: "j", history: false };
+    const USER: Origin<'_> =
+        Origin { chain: 2, directory: "/var/j", journald: "j", history: false };
+    const RUN: Origin<'_> = Origin { chain: 3, directory: "/run/j", journald: "j", history: false };
 
     fn head(seqnum: u64, monotonic: u64) -> EntryHead {
         let hash = monotonic * 31;
@@ -313,6 +323,17 @@ mod tests {
         let mut position = began(false);
         assert_eq!(take(&mut position, SYSTEM, head(1, 40)), Verdict::Foreign);
         assert_eq!(take(&mut position, SYSTEM, head(2, 60)), Verdict::New(0));
+        // Of another boot, or of another host's, whose clock is behind.
+        let other = |seqnum, at| EntryHead { boot: 8, ..head(seqnum, at) };
+        let late = Origin { chain: 9, ..SYSTEM };
+        for seqnum in 70..73 {
+            assert_eq!(take(&mut position, late, other(seqnum, 20)), Verdict::New(0));
+        }
+        let history = Origin { chain: 10, history: true, ..SYSTEM };
+        for seqnum in 80..83 {
+            assert_eq!(take(&mut position, history, other(seqnum, 20)), Verdict::Foreign);
+        }
+        assert_eq!(take(&mut position, history, other(83, 90)), Verdict::New(0));
         let mut position = began(true);
         for (seqnum, at, missing) in [(1, 40, 0), (9, 45, 0), (12, 60, 2)] {
             assert_eq!(take(&mut position, SYSTEM, head(seqnum, at)), Verdict::New(missing));
