@@ -56,6 +56,9 @@ pub struct Source {
     /// What a line of these files looks like.
     #[serde(default)]
     pub format: Format,
+    /// Links that root owns, through directories that root owns, are followed from a pattern to any regular file.
+    #[serde(default)]
+    pub follow_links: bool,
     /// The kernel's ring, `/dev/kmsg`.
     #[serde(default)]
     pub kmsg: bool,
@@ -79,6 +82,9 @@ impl Source {
         }
         if self.format == Format::Audit && self.files.is_empty() {
             return Some("'format: audit' is for files".to_owned());
+        }
+        if self.follow_links && self.files.is_empty() {
+            return Some("'follow_links: true' is for files".to_owned());
         }
         if !self.directories.is_empty() && !self.journal {
             return Some("directories are for 'journal: true'".to_owned());

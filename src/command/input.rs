@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-mod decode;
+#[cfg(test)]
+mod decode_tests;
 
-use decode::Decoder;
-pub use decode::Form;
+use crate::decode::Decoder;
+pub use crate::decode::Form;
 
 /// `SYSFS_MAGIC` of `include/uapi/linux/magic.h`.
 const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
@@ -68,7 +69,7 @@ impl std::error::Error for Error {}
 pub struct Input {
     name: String,
     modified: Option<SystemTime>,
-    decoder: Decoder,
+    decoder: Decoder<Source>,
     /// After an error or the end there is nothing more to ask for.
     over: bool,
 }
