@@ -11,14 +11,14 @@
 //! No reader can tell these apart, and the model steers round them:
 //! 1. A file that is deleted before it was read, or whose last lines are: the model lets the follower read first.
 //! 2. What is written between a copy and the truncation, unless it is read in between.
-//! 3. A copy that was made before the last was written, or that took the place of the log and was rotated itself
+//! 3. A copy that is not whole yet or was made before the last was written, or that took the place of the log and was rotated itself
 //!    between two looks, where less than 256 bytes of the log were read.
 //! 4. A file that was truncated in the middle of a line and compressed, or replaced by a copy, all between two looks:
 //!    that the line goes on in the next file is nowhere to be seen.
 //! 5. A copy that is truncated within one tick of the filesystem after its last line.
 //! 6. A copy that is made within one tick of the birth of its log: the younger one is the copy, and the other a file
 //!    whose inode was given out again.
-//! 7. Which of two rotations within one tick came first, where names say the contrary of logrotate's.
+//! 7. A copy of a file that was renamed itself before anybody looked: a host rotates in one way.
 //! 8. A writer that keeps more renamed files open than are followed at one time.
 //!
 //! A failing schedule is shrunk and printed. The long form:
@@ -157,6 +157,8 @@ struct World {
     unfinished: Vec<u8>,
     written: u64,
     rotations: usize,
+    /// A copy was made that nobody has looked at.
+    copied: bool,
     /// Rotations since the writer opened its file.
     kept_for: usize,
     /// Files that begin in the middle of a line, for they were truncated there.
@@ -186,6 +188,7 @@ impl World {
             unfinished: Vec::new(),
             written: 0,
             rotations: 0,
+            copied: false,
             kept_for: 0,
             split: Vec::new(),
             follower,
@@ -286,6 +289,7 @@ impl World {
     fn catch_up(&mut self) {
         self.follow();
         self.saved = (self.follower.state(), self.counted.clone());
+        self.copied = false;
     }
 
     /// Makes room for a new `.1`. What falls off at the end has been read, as everywhere where
@@ -323,6 +327,9 @@ impl World {
 
     fn rename(&mut self, create: bool) {
         if self.path(0, false).exists() {
+            if self.copied {
+                self.catch_up();
+            }
             self.shift();
             self.rename_file(&self.path(0, false), &self.path(1, false));
         }
@@ -338,7 +345,7 @@ impl World {
         }
         self.pass_tick_of_birth();
         self.shift();
-        if between > 0 && fs::metadata(&log).unwrap().len() < EVIDENCE {
+        if between > 0 && fs::metadata(&log).unwrap().len() < 2 * EVIDENCE {
             self.catch_up();
         }
         let copy = self.path(1, false);
@@ -357,6 +364,7 @@ impl World {
         }
         self.split.push(content::id(&fs::metadata(&log).unwrap()));
         File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
+        self.copied = true;
         self.stamp_written(fs::metadata(&log).unwrap().ino());
     }
 
@@ -462,15 +470,16 @@ impl World {
 
     fn apply(&mut self, step: &Step) {
         self.wall += self.host.pace;
-        if let (Names::Up, Step::Rename(_) | Step::Copytruncate(_)) = (self.host.names, step) {
-            self.wall += self.host.tick;
-        }
         match step {
             Step::Write(count) => self.write(*count),
             Step::Reopen => self.reopen(),
             Step::Rename(create) => self.rename(*create),
-            // Who counts upwards renames.
-            Step::Copytruncate(_) if matches!(self.host.names, Names::Up) => self.rename(true),
+            // log4j2 renames its log and goes on in a new one: there is no other writer.
+            Step::Rename(_) | Step::Copytruncate(_) if matches!(self.host.names, Names::Up) => {
+                self.end_line();
+                self.rename(false);
+                self.reopen();
+            }
             Step::Copytruncate(between) => self.copytruncate(*between),
             Step::Replace(more) => self.replace(*more),
             Step::CopyUp => self.copy_up(),

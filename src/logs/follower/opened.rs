@@ -62,7 +62,7 @@ pub(super) fn is_being_copied(sibling: &Sibling, file: &File) -> io::Result<bool
         let copy = open_sibling(sibling)?;
         let end = Place::of(&copy, sibling.id, copy.metadata()?.len())?;
         let plain = end.offset >= EVIDENCE
-            || (end.offset > 0 && content::modified(&file.metadata()?) <= sibling.modified);
+            || (end.offset > 0 && content::modified(&file.metadata()?) < sibling.modified);
         Ok((plain && Content::at(file.try_clone()?, false, &end)?.is_some()).then_some(()))
     };
     Ok(!sibling.compressed && or_busy(copied())?.is_some())

@@ -215,7 +215,10 @@ impl Follower {
                 !place.id.is_reborn(id) && Content::at(file.try_clone()?, false, place)?.is_none()
             }
             None => siblings.iter().any(|sibling| {
-                sibling.id == place.id && !sibling.compressed && !holds(sibling, place)
+                sibling.id == place.id
+                    && !place.id.is_reborn(&sibling.id)
+                    && !sibling.compressed
+                    && !holds(sibling, place)
             }),
         };
         Ok(other.then_some(place.id))
@@ -243,8 +246,12 @@ impl Follower {
         let last = nth + 1 == self.generations.len();
         let place = self.generations[nth].kept.place;
         let was_live = self.generations[nth].kept.role == Role::Live;
+        // Of a file that nothing was read of, only its birth tells that its inode was given out again.
+        let is_it = |id: FileId| {
+            id == place.id && (place.offset > 0 || !place.id.is_reborn(&id))
+        };
         if let Some((file, id)) = there
-            && (*id == place.id || (last && may_be_replaced(&place, siblings)))
+            && (is_it(*id) || (last && may_be_replaced(&place, siblings)))
             && let Some(content) = Content::at(file.try_clone()?, false, &place)?
         {
             let kept = &mut self.generations[nth].kept;
@@ -260,10 +267,7 @@ impl Follower {
             .filter(|one| one.content.is_some())
             .map(|one| one.kept.place.id)
             .collect();
-        // Of a file that nothing was read of, only its birth tells that its inode was given out again.
-        let by_id = siblings.iter().filter(|sibling| {
-            sibling.id == place.id && (place.offset > 0 || !place.id.is_reborn(&sibling.id))
-        });
+        let by_id = siblings.iter().filter(|sibling| is_it(sibling.id));
         // By a few bytes alone it may be any that begins so: the oldest that was not read.
         let by_bytes = siblings.iter().rev().filter(|_| place.offset > 0);
         for sibling in by_id.chain(by_bytes).filter(|sibling| !others.contains(&sibling.id)) {
@@ -439,16 +443,10 @@ impl Follower {
         // Up to the file that was truncated, which may have been renamed since, they are its copies.
         let mut copies = truncated.is_some();
         let mut copying = false;
-        // The oldest of the files that came after this one.
-        let later = |nth: usize| {
-            let plain = newer[..nth].iter().filter(|(one, _)| !one.compressed);
-            let plain = plain.map(|(one, _)| one.id.born);
-            plain.chain(there_id.map(|id| id.born)).filter(|&born| born > 0).min()
-        };
         for (nth, &(sibling, is_read)) in newer.iter().enumerate().rev() {
             copies &= truncated != Some(sibling.id);
-            // One that is younger than a file that came after it is a copy of that file.
-            let younger = later(nth).is_some_and(|born| sibling.id.born > born);
+            // One that is younger than the file under the name is a copy of it.
+            let younger = is_copy_of(sibling, there_id);
             // The compressed have lost their time, and are what the one before them is.
             let copy = copies || if sibling.compressed { copying } else { younger };
             copying = copy;
