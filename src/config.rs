@@ -54,6 +54,7 @@ pub struct Logs {
 /// One source of log lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a key of its own in the configuration")]
 pub struct Source {
     /// The label `source`.
     pub name: String,
@@ -63,6 +64,9 @@ pub struct Source {
     /// What a line of these files looks like.
     #[serde(default)]
     pub format: Format,
+    /// Links that root owns, through directories that root owns, are followed from a pattern to any regular file.
+    #[serde(default)]
+    pub follow_links: bool,
     /// The kernel's ring, `/dev/kmsg`.
     #[serde(default)]
     pub kmsg: bool,
@@ -88,6 +92,9 @@ impl Source {
         }
         if is_one && self.format == Format::Audit && self.files.is_empty() {
             mistakes.push("'format: audit' is for files".to_owned());
+        }
+        if self.follow_links && self.files.is_empty() {
+            mistakes.push("'follow_links: true' is for files".to_owned());
         }
         if !self.directories.is_empty() && !self.journal {
             mistakes.push("directories are for 'journal: true'".to_owned());

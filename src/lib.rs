@@ -29,6 +29,7 @@ pub mod audit;
 pub mod collector;
 pub mod command;
 pub mod config;
+pub mod decode;
 pub mod exporter;
 pub mod http;
 pub mod live;

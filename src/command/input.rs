@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-mod decode;
+#[cfg(test)]
+mod decode_tests;
 
-use decode::Decoder;
-pub use decode::Form;
+use crate::decode::Decoder;
+pub use crate::decode::Form;
 
 /// `SYSFS_MAGIC` of `include/uapi/linux/magic.h`.
 const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
@@ -71,7 +72,7 @@ impl std::error::Error for Error {}
 pub struct Input {
     name: String,
     modified: Option<SystemTime>,
-    decoder: Decoder,
+    decoder: Decoder<Source>,
     /// Its text was begun with: a byte order mark was looked for.
     begun: bool,
     /// What was read of the text for that, and is no mark.
@@ -282,7 +283,7 @@ fn open(path: &Path) -> io::Result<(File, std::fs::Metadata)> {
 /// The first bytes, which a pipe may give one by one.
 fn start(mut counted: Counted) -> io::Result<(Vec<u8>, Counted)> {
     let mut start = Vec::new();
-    counted.by_ref().take(Form::MAGIC).read_to_end(&mut start)?;
+    counted.by_ref().take(Form::MAGIC as u64).read_to_end(&mut start)?;
     Ok((start, counted))
 }
 

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::source::{covers, is_pattern};
+use super::patterns::{covers, is_pattern};
 use crate::audit::auditd;
 use crate::audit::multicast::Multicast;
 use crate::config::{Format, Source};

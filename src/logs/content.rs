@@ -1,17 +1,16 @@
 //! The bytes of one file, plain or compressed, and how a place in them is recognised again.
 
 use std::fs::{File, Metadata};
-use std::io::{self, BufReader, Read as _};
+use std::hash::{Hash, Hasher};
+use std::io::{self, BufReader};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
-/// How a gzip file begins (RFC 1952).
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+use crate::decode::{Decoder, Form};
 
 /// How many bytes at its start, and before a position, identify a file.
 pub const SPAN: usize = 1024;
@@ -19,14 +18,37 @@ pub const SPAN: usize = 1024;
 /// `SYSFS_MAGIC` of `include/uapi/linux/magic.h`.
 const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
 
-/// Which file it is, under whatever name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Which file it is, under whatever name: its device and inode.
+///
+/// Inodes are given out again, and overlayfs changes the time of birth when it copies a file up, so neither tells that
+/// a file is another one, or the same: the bytes do ([`Place`]).
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct FileId {
     device: u64,
     inode: u64,
-    /// When it was created, in nanoseconds since 1970, for inodes are given out again; 0 where the
-    /// filesystem does not say.
+    /// When it was created, in nanoseconds since 1970; 0 where the filesystem does not say.
     pub born: i64,
+}
+
+impl PartialEq for FileId {
+    fn eq(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+impl Eq for FileId {}
+
+impl Hash for FileId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.device, self.inode).hash(state);
+    }
+}
+
+impl FileId {
+    /// Whether this device and inode were given to another file since, or copied up by overlayfs.
+    pub fn is_reborn(&self, now: &Self) -> bool {
+        self == now && self.born != now.born && self.born > 0 && now.born > 0
+    }
 }
 
 /// How far a file was read, and by what it is recognised.
@@ -98,6 +120,11 @@ impl Place {
         Ok(place)
     }
 
+    /// Whether a file that begins with these bytes, at most [`SPAN`], may have this position in it.
+    pub fn may_be_in(&self, head: &[u8]) -> bool {
+        head.len() >= self.known() && hash(&head[..self.known()]) == self.head
+    }
+
     /// Whether these are the bytes before the position.
     pub fn follows(&self, bytes: &[u8]) -> bool {
         hash(bytes) == self.tail
@@ -113,7 +140,7 @@ pub enum Content {
     /// As it stands.
     Plain(File),
     /// Compressed; it stands at the place that it was found for, after these bytes.
-    Gzip(Box<MultiGzDecoder<BufReader<File>>>, Vec<u8>),
+    Compressed(Box<Decoder<BufReader<File>>>, Vec<u8>),
 }
 
 /// What is at a position.
@@ -169,12 +196,69 @@ pub fn lies_below(path: &Path, directory: &Path, file: FileId) -> io::Result<boo
 
 /// Which file this is.
 pub fn id(meta: &Metadata) -> FileId {
-    FileId { device: meta.dev(), inode: meta.ino(), born: meta.created().map_or(0, nanos) }
+    let (device, inode) = (meta.dev(), meta.ino());
+    #[cfg(test)]
+    if let Some((born, _)) = stamps::of(inode) {
+        return FileId { device, inode, born };
+    }
+    FileId { device, inode, born: meta.created().map_or(0, nanos) }
 }
 
 /// When it was last written, in nanoseconds since 1970.
 pub fn modified(meta: &Metadata) -> i64 {
+    #[cfg(test)]
+    if let Some((_, modified)) = stamps::of(meta.ino()) {
+        return modified;
+    }
     meta.modified().map_or(0, nanos)
+}
+
+/// When anything about it was last changed, such as its number of names, in nanoseconds since 1970.
+pub fn changed(meta: &Metadata) -> i64 {
+    #[cfg(test)]
+    if let Some(changed) = stamps::changed(meta.ino()) {
+        return changed;
+    }
+    meta.ctime() * 1_000_000_000 + meta.ctime_nsec()
+}
+
+/// The times that a model has given its files: its clock and the resolution of its filesystem are its own, so that no
+/// outcome depends on how quick the machine is.
+#[cfg(test)]
+pub mod stamps {
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+
+    thread_local! {
+        static STAMPS: RefCell<HashMap<u64, (i64, i64)>> = RefCell::default();
+        static CHANGED: RefCell<HashMap<u64, i64>> = RefCell::default();
+    }
+
+    /// When the file with this inode was created and last written, if a model has said so.
+    pub fn of(inode: u64) -> Option<(i64, i64)> {
+        STAMPS.with_borrow(|stamps| stamps.get(&inode).copied())
+    }
+
+    /// From now on the file with this inode has these times.
+    pub fn set(inode: u64, times: (i64, i64)) {
+        STAMPS.with_borrow_mut(|stamps| stamps.insert(inode, times));
+    }
+
+    /// When the file with this inode lost a name, if a model has said so.
+    pub fn changed(inode: u64) -> Option<i64> {
+        CHANGED.with_borrow(|stamps| stamps.get(&inode).copied())
+    }
+
+    /// From now on it has lost a name at this time.
+    pub fn set_changed(inode: u64, time: i64) {
+        CHANGED.with_borrow_mut(|stamps| stamps.insert(inode, time));
+    }
+
+    /// A new model begins.
+    pub fn clear() {
+        STAMPS.with_borrow_mut(HashMap::clear);
+        CHANGED.with_borrow_mut(HashMap::clear);
+    }
 }
 
 /// Nanoseconds since 1970.
@@ -186,12 +270,12 @@ impl Content {
     /// A plain or a compressed file, if it has `place` in it; compressed, it stands there.
     ///
     /// # Errors
-    /// Those of reading; what is not compressed whole, or otherwise than by gzip, is `InvalidData`.
+    /// Those of reading; what is not compressed whole, or in a form that is not read, is `InvalidData`.
     pub fn at(file: File, compressed: bool, place: &Place) -> io::Result<Option<Self>> {
         if compressed {
-            let mut decoder = gzip(file)?;
+            let mut decoder = decoder(file)?;
             let (seen, known) = passes(&mut decoder, place)?;
-            return Ok((seen == *place).then(|| Self::Gzip(Box::new(decoder), known)));
+            return Ok((seen == *place).then(|| Self::Compressed(Box::new(decoder), known)));
         }
         let found = file.metadata()?.len() >= place.offset
             && Place::of(&file, place.id, place.offset)? == *place;
@@ -209,9 +293,9 @@ impl Content {
         place: &Place,
     ) -> io::Result<Option<(Self, Place)>> {
         let (content, seen) = if compressed {
-            let mut decoder = gzip(file)?;
+            let mut decoder = decoder(file)?;
             let (seen, known) = passes(&mut decoder, place)?;
-            (Self::Gzip(Box::new(decoder), known), seen)
+            (Self::Compressed(Box::new(decoder), known), seen)
         } else {
             let size = file.metadata()?.len();
             let seen = Place::of(&file, place.id, size)?;
@@ -244,7 +328,7 @@ impl Content {
                 let same = read_at(file, again, start)? == known && *again == buffer[..known];
                 Ok(if same { Chunk::Data(count - known) } else { Chunk::Truncated })
             }
-            Self::Gzip(decoder, before) => {
+            Self::Compressed(decoder, before) => {
                 buffer[..known].copy_from_slice(before);
                 let count = decoder.read(&mut buffer[known..])?;
                 let end = known + count;
@@ -254,16 +338,46 @@ impl Content {
         }
     }
 
-    /// Size, and how many names the file has; `None` for a compressed one.
-    pub fn size(&self) -> Option<(u64, u64)> {
+    /// Size, how many names the file has, and when that or anything else about it last changed, in nanoseconds since
+    /// 1970; `None` for a compressed one.
+    pub fn size(&self) -> Option<(u64, u64, i64)> {
         let Self::Plain(file) = self else { return None };
-        file.metadata().ok().map(|meta| (meta.len(), meta.nlink()))
+        let meta = file.metadata().ok()?;
+        Some((meta.len(), meta.nlink(), changed(&meta)))
+    }
+
+    /// When a plain file was last written.
+    pub fn modified(&self) -> Option<i64> {
+        let Self::Plain(file) = self else { return None };
+        file.metadata().ok().map(|meta| modified(&meta))
     }
 
     /// Whether more may come.
     pub fn grows(&self) -> bool {
         matches!(self, Self::Plain(_))
     }
+}
+
+/// The first bytes of a file, at most [`SPAN`]; of a compressed one as they were before.
+///
+/// # Errors
+/// Those of reading, and of [`Content::at`].
+pub fn head(file: File, compressed: bool) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; SPAN];
+    let mut count = 0;
+    if compressed {
+        let mut decoder = decoder(file)?;
+        while count < SPAN {
+            match decoder.read(&mut bytes[count..])? {
+                0 => break,
+                more => count += more,
+            }
+        }
+    } else {
+        count = read_at(&file, &mut bytes, 0)?;
+    }
+    bytes.truncate(count);
+    Ok(bytes)
 }
 
 /// Reads until the buffer is full or the file ends.
@@ -280,17 +394,22 @@ pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize>
     Ok(count)
 }
 
-fn gzip(file: File) -> io::Result<MultiGzDecoder<BufReader<File>>> {
-    let mut magic = [0; 2];
-    if read_at(&file, &mut magic, 0)? < 2 || magic != GZIP {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not compressed by gzip"));
+/// The decompressed bytes of a file.
+fn decoder(file: File) -> io::Result<Decoder<BufReader<File>>> {
+    let mut magic = [0; Form::MAGIC];
+    let count = read_at(&file, &mut magic, 0)?;
+    match Form::of(&magic[..count]) {
+        Form::Plain => {
+            let why = "it is compressed in a form that is not read (gzip, xz and zstd are)";
+            Err(io::Error::new(io::ErrorKind::InvalidData, why))
+        }
+        form => Ok(Decoder::new(form, BufReader::new(file))),
     }
-    Ok(MultiGzDecoder::new(BufReader::new(file)))
 }
 
 /// Reads up to the place, or to the end, or as far as it is plain that this is another file: where that is,
 /// and the known bytes before it.
-fn passes(reader: &mut impl io::Read, place: &Place) -> io::Result<(Place, Vec<u8>)> {
+fn passes(reader: &mut Decoder<BufReader<File>>, place: &Place) -> io::Result<(Place, Vec<u8>)> {
     let mut seen = Place::start(place.id);
     let (mut buffer, mut known) = (vec![0; SPAN + 64 * 1024], 0);
     while seen.offset < place.offset {

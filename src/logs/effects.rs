@@ -26,6 +26,8 @@ pub enum Lost {
     Truncated,
     /// Not read yet when the file went away.
     Gone,
+    /// In a rotated file that is compressed in a form that is not read; so many compressed bytes.
+    Unreadable,
 }
 
 /// Why messages that were written are not counted, where a source numbers them.
@@ -64,11 +66,12 @@ impl Rotation {
 
 impl Lost {
     /// Every reason, with its label.
-    pub const ALL: [(Self, &'static str); 4] = [
+    pub const ALL: [(Self, &'static str); 5] = [
         (Self::Cut, "cut"),
         (Self::Hole, "hole"),
         (Self::Truncated, "truncated"),
         (Self::Gone, "gone"),
+        (Self::Unreadable, "unreadable"),
     ];
 }
 
@@ -76,7 +79,7 @@ impl Lost {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sums {
     rotations: [u64; 4],
-    lost: [u64; 4],
+    lost: [u64; 5],
     messages: [u64; 4],
 }
 

@@ -10,17 +10,23 @@
 #[cfg(test)]
 mod model;
 mod opened;
+pub mod prints;
 mod turn;
 
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::content::{self, Chunk, Content, FileId, Place, modified, nanos};
+use super::content::{self, Chunk, Content, FileId, Place, modified};
 use super::effects::{Effects, Lost};
+use super::foreign::Foreign;
 use super::lines::Lines;
+use super::rotated::Sibling;
+use super::trust::Trust;
+use prints::{Print, Prints};
 
 /// A last line without its end is waited for so long.
 const LINE_WAIT: Duration = Duration::from_secs(60);
@@ -34,20 +40,18 @@ const LINGER_UNLINKED: Duration = Duration::from_secs(60);
 /// Renamed files of one log that are read on at one time.
 const MAX_LINGERING: usize = 4;
 
-/// Finished generations that are remembered, so that their rotated files are not taken for new ones.
-const MAX_DONE: usize = 4;
-
 /// A name without a file is no error for so long: that is how rotation goes.
 const MISSING_GRACE: Duration = Duration::from_secs(5);
 
-/// So much of a file must be known to take another one with the same bytes for it.
+/// So many bytes of a file tell it from every other one. Fewer may be those that a program begins each log with: then
+/// its times must fit as well.
 const EVIDENCE: u64 = 256;
 
 /// Nobody takes longer from the end of a copy to the truncation of what was copied.
 const COPY_NANOS: i64 = 60_000_000_000;
 
-/// The kernel stamps files with a clock that is up to one tick (10 ms at HZ=100) late.
-const TICK_NANOS: i64 = 20_000_000;
+/// Filesystems stamp files with a clock that is late: by up to 10 ms (one tick at HZ=100), or by up to 2 s (FAT).
+const TICK_NANOS: i64 = 2_100_000_000;
 
 /// What is to become of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,8 +62,6 @@ pub enum Role {
     Lingering,
     /// It will not grow: a copy, or compressed.
     Copy,
-    /// It is read. It is kept to be recognised.
-    Done,
 }
 
 /// What the snapshot keeps of a generation.
@@ -75,19 +77,27 @@ pub struct Kept {
     carries: bool,
     /// Its size when last seen.
     size: u64,
+    /// When it was last written, as of then.
+    modified: i64,
     /// Nothing but NULs so far: the hole that a writer without `O_APPEND` leaves after truncation.
     hole: bool,
+}
+
+/// Refuses a file that is no log of lines.
+fn refuse_foreign(head: &[u8]) -> io::Result<()> {
+    let refuse = |foreign: Foreign| io::Error::new(io::ErrorKind::InvalidInput, foreign.refusal());
+    Foreign::of(head).map(refuse).map_or(Ok(()), Err)
 }
 
 impl Kept {
     fn new(place: Place, role: Role) -> Self {
         let hole = place.offset == 0;
-        Self { place, lines: Lines::default(), role, carries: false, size: 0, hole }
+        Self { place, lines: Lines::default(), role, carries: false, size: 0, modified: 0, hole }
     }
 
     /// Bytes that were there and are not read yet.
     pub fn lag(&self) -> u64 {
-        if self.role == Role::Done { 0 } else { self.size.saturating_sub(self.place.offset) }
+        self.size.saturating_sub(self.place.offset)
     }
 }
 
@@ -101,10 +111,22 @@ struct Generation {
 /// What the snapshot keeps of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// The generations, the oldest first.
+    /// The generations that are not read to their end for good, the oldest first.
     pub generations: Vec<Kept>,
+    /// Those that are, and rotated files of before our time.
+    prints: Prints,
     /// When something was last read, in nanoseconds since 1970; 0: never.
     read_at: i64,
+}
+
+/// The time of a look, and what else is followed.
+pub struct At<'a> {
+    /// By a clock that never goes backwards.
+    pub now: Instant,
+    /// By the clock that files are stamped with, in nanoseconds since 1970.
+    pub wall: i64,
+    /// Whether a file is being read for a log of another name: then it is not read for this one.
+    pub is_of_another: &'a dyn Fn(FileId) -> bool,
 }
 
 /// What a look gave.
@@ -118,15 +140,21 @@ pub enum Look {
     Idle,
 }
 
+/// A generation that was under one followed name and is under another.
+pub struct Given(Generation, i64);
+
 /// A log under its name.
 pub struct Follower {
     path: PathBuf,
-    /// A log that a pattern found may go away, and must lie below this directory.
-    within: Option<PathBuf>,
+    /// Which links its name may be.
+    trust: Trust,
     /// Where the name leads, if it is a link.
     real: PathBuf,
     generations: Vec<Generation>,
+    prints: Prints,
     read_at: i64,
+    /// Files were rotated since we began, before anything was read: they come first.
+    overtaken: bool,
     /// A file that is there before us is followed from its end.
     from_end: bool,
     /// Since when there has been no file.
@@ -135,33 +163,54 @@ pub struct Follower {
     seen: Option<(u64, i64)>,
     /// Time of the directory when nothing was found in it.
     searched: Option<i64>,
+    /// The time of this look.
+    wall: i64,
 }
 
 impl Follower {
-    /// A log that has not been followed before: from its end, or from its start.
-    pub fn new(path: PathBuf, within: Option<PathBuf>, from_end: bool) -> Self {
+    /// A log that has not been followed before: from its end, or from its start. `rotated`: its rotated files;
+    /// those that were created after `since` (nanoseconds since 1970) came after we began, and are read as well.
+    pub fn new(
+        path: PathBuf,
+        trust: Trust,
+        from_end: bool,
+        (rotated, since): (&[Sibling], i64),
+    ) -> Self {
         // One that is not there yet has no lines of before our time.
         let gone =
             std::fs::metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
         let from_end = from_end && !gone;
+        let is_old = |one: &&Sibling| from_end || opened::created(one) <= since;
+        let old: Vec<_> = rotated.iter().filter(is_old).cloned().collect();
+        Self {
+            overtaken: old.len() < rotated.len(),
+            from_end,
+            ..Self::with(path, trust, Prints::of(&old))
+        }
+    }
+
+    fn with(path: PathBuf, trust: Trust, prints: Prints) -> Self {
         Self {
             real: path.clone(),
             path,
-            within,
+            trust,
             generations: Vec::new(),
+            prints,
             read_at: 0,
-            from_end,
+            overtaken: false,
+            from_end: false,
             missing: None,
             seen: None,
             searched: None,
+            wall: 0,
         }
     }
 
     /// A log that an earlier run has followed.
-    pub fn resume(path: PathBuf, within: Option<PathBuf>, state: State) -> Self {
+    pub fn resume(path: PathBuf, trust: Trust, state: State) -> Self {
         let now = Instant::now();
         let generation = |kept| Generation { kept, content: None, grew: now };
-        let mut follower = Self::new(path, within, false);
+        let mut follower = Self::with(path, trust, state.prints);
         follower.generations = state.generations.into_iter().map(generation).collect();
         follower.read_at = state.read_at;
         follower
@@ -176,7 +225,7 @@ impl Follower {
     pub fn state(&self) -> State {
         let generations =
             self.generations.iter().map(|generation| generation.kept.clone()).collect();
-        State { generations, read_at: self.read_at }
+        State { generations, prints: self.prints.clone(), read_at: self.read_at }
     }
 
     /// Files that are open.
@@ -186,23 +235,33 @@ impl Follower {
 
     /// The files that are being read.
     pub fn files(&self) -> impl Iterator<Item = FileId> {
-        let read = self.generations.iter().filter(|one| one.kept.role != Role::Done);
-        read.map(|one| one.kept.place.id)
+        self.generations.iter().map(|one| one.kept.place.id)
     }
 
     /// Gives away the generation that is this file, for it is under another followed name now.
-    pub fn give(&mut self, id: FileId) -> Option<State> {
-        let nth = self
-            .generations
-            .iter()
-            .position(|one| one.kept.role != Role::Done && one.kept.place.id == id)?;
-        let kept = self.generations.remove(nth).kept;
-        Some(State { generations: vec![kept], read_at: self.read_at })
+    pub fn give(&mut self, id: FileId) -> Option<Given> {
+        let nth = self.generations.iter().position(|one| one.kept.place.id == id)?;
+        self.seen = None;
+        Some(Given(self.generations.remove(nth), self.read_at))
+    }
+
+    /// Takes the generation that another name gave away: it is under this one now.
+    pub fn take(&mut self, Given(mut generation, read_at): Given) {
+        for one in self.generations.iter_mut().filter(|one| one.kept.role == Role::Live) {
+            // Where it went is found out when it is looked for.
+            if one.content.is_some() {
+                one.kept.role = Role::Lingering;
+            }
+        }
+        generation.kept.role = Role::Live;
+        self.generations.push(generation);
+        self.read_at = self.read_at.max(read_at);
+        (self.from_end, self.missing, self.seen) = (false, None, None);
     }
 
     /// Whether there is nothing left to read, and no file under the name.
     pub fn is_over(&self) -> bool {
-        self.missing.is_some() && self.generations.iter().all(|one| one.kept.role == Role::Done)
+        self.missing.is_some() && self.generations.is_empty()
     }
 
     /// Closes the live file, to open it again when it changes: there are more files than descriptors.
@@ -221,10 +280,12 @@ impl Follower {
     /// Those of opening and reading; the next look tries again.
     pub fn look(
         &mut self,
-        now: Instant,
+        at: &At<'_>,
         buffer: &mut [u8],
         effects: &mut Effects,
     ) -> io::Result<Look> {
+        let now = at.now;
+        self.wall = at.wall;
         let there = match std::fs::metadata(&self.path) {
             Ok(meta) => Some(meta),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -233,6 +294,7 @@ impl Follower {
         let parked =
             self.generations.iter().any(|one| one.kept.role == Role::Live && one.content.is_none());
         let stamp = there.as_ref().map(|meta| (meta.len(), modified(meta)));
+        self.reopen_reborn(there.as_ref());
         let same = |one: &Generation| {
             one.kept.role == Role::Live
                 && there.as_ref().is_some_and(|meta| content::id(meta) == one.kept.place.id)
@@ -240,7 +302,7 @@ impl Follower {
         let unchanged =
             self.seen.is_some() && self.seen == stamp && self.generations.last().is_some_and(same);
         if self.lost_one() && !(parked && unchanged) {
-            self.turn(now, effects)?;
+            self.turn(at, effects)?;
             return Ok(Look::Turned);
         }
         for nth in 0..self.generations.len() {
@@ -266,15 +328,21 @@ impl Follower {
             if live
                 && self.generations[nth].kept.place.offset == 0
                 && matches!(chunk, Some(Chunk::Data(_) | Chunk::End))
-                && self.overtaken(nth, now, effects)?
+                && self.add_overtaken(nth, at, effects)?
             {
                 return Ok(Look::Turned);
             }
             match chunk {
+                Some(Chunk::Data(count))
+                    if live && self.generations[nth].kept.place.offset == 0 =>
+                {
+                    refuse_foreign(&buffer[..count])?;
+                    return Ok(Look::Data(nth, count));
+                }
                 Some(Chunk::Data(count)) => return Ok(Look::Data(nth, count)),
                 Some(Chunk::Truncated) => {
                     self.generations[nth].content = None;
-                    self.turn(now, effects)?;
+                    self.turn(at, effects)?;
                     return Ok(Look::Turned);
                 }
                 Some(Chunk::End) if self.ended(nth, now, effects) => return Ok(Look::Turned),
@@ -290,20 +358,21 @@ impl Follower {
         self.seen = None;
         let has_live = self.generations.last().is_some_and(|one| one.kept.role == Role::Live);
         if there.is_some() || has_live {
-            self.turn(now, effects)?;
+            self.turn(at, effects)?;
             return Ok(Look::Turned);
         }
         // A file may have come and been rotated since.
         if !self.generations.is_empty() && self.directory_changed() {
             let before = self.generations.len();
-            self.turn(now, effects)?;
+            self.turn(at, effects)?;
             if self.generations.len() != before {
                 return Ok(Look::Turned);
             }
         }
         let since = *self.missing.get_or_insert(now);
         let known = !self.generations.is_empty() && now.duration_since(since) < MISSING_GRACE;
-        if known || self.within.is_some() {
+        // A log that a pattern found may go away.
+        if known || self.trust != Trust::Named {
             Ok(Look::Idle)
         } else {
             Err(io::ErrorKind::NotFound.into())
@@ -330,12 +399,26 @@ impl Follower {
         effects.lost(Lost::Cut, kept.lines.take(data, line));
         kept.place.advance(&buffer[..known + count]);
         kept.size = kept.size.max(kept.place.offset);
-        self.read_at = nanos(SystemTime::now());
+        self.read_at = self.wall;
     }
 
-    /// Whether a generation that is not finished has no file.
+    /// Whether a generation has no file.
     fn lost_one(&self) -> bool {
-        self.generations.iter().any(|one| one.content.is_none() && one.kept.role != Role::Done)
+        self.generations.iter().any(|one| one.content.is_none())
+    }
+
+    /// overlayfs copies a file up when it is first written: the inode stays, the time of birth changes, and older
+    /// kernels show the old descriptor the old bytes for ever.
+    fn reopen_reborn(&mut self, there: Option<&Metadata>) {
+        let Some(id) = there.map(content::id) else { return };
+        let live = |one: &&mut Generation| one.kept.role == Role::Live;
+        if let Some(one) = self.generations.iter_mut().find(live)
+            && one.kept.place.id.is_reborn(&id)
+            && one.content.is_some()
+        {
+            one.content = None;
+            self.seen = None;
+        }
     }
 
     /// Whether the directory has changed since this was asked; the time of a change that is no older
@@ -344,7 +427,7 @@ impl Follower {
         let meta = self.real.parent().and_then(|directory| std::fs::metadata(directory).ok());
         let time = meta.as_ref().map(modified);
         let changed = time != self.searched;
-        self.searched = time.filter(|time| nanos(SystemTime::now()) - time > TICK_NANOS);
+        self.searched = time.filter(|time| self.wall - time > TICK_NANOS);
         changed
     }
 
@@ -352,10 +435,12 @@ impl Follower {
         let generation = &mut self.generations[nth];
         let Some(content) = &mut generation.content else { return Ok(None) };
         let size = content.size();
+        let modified = content.modified();
         let chunk = content.read(&generation.kept.place, buffer)?;
         // After a truncation it is the size of what came then.
-        if let Some((size, _)) = size.filter(|_| chunk != Chunk::Truncated) {
+        if let Some((size, ..)) = size.filter(|_| chunk != Chunk::Truncated) {
             generation.kept.size = size;
+            generation.kept.modified = modified.unwrap_or_default();
         }
         if matches!(chunk, Chunk::Data(_)) {
             generation.grew = now;
@@ -370,11 +455,11 @@ impl Follower {
         let generation = &mut self.generations[nth];
         let quiet = now.duration_since(generation.grew);
         let linger = match generation.content.as_ref().and_then(Content::size) {
-            Some((_, 0)) => LINGER_UNLINKED,
+            Some((_, 0, _)) => LINGER_UNLINKED,
             _ => LINGER,
         };
         let over = match generation.kept.role {
-            Role::Live | Role::Done => false,
+            Role::Live => false,
             Role::Copy => true,
             Role::Lingering => quiet >= linger || newer >= MAX_LINGERING,
         };
@@ -395,15 +480,13 @@ impl Follower {
 
     /// Nothing more is read of this generation.
     fn finish(&mut self, nth: usize, effects: &mut Effects) {
-        let generation = &mut self.generations[nth];
-        generation.content = None;
-        generation.kept.role = Role::Done;
-        let mut lines = std::mem::take(&mut generation.kept.lines);
+        let Generation { kept, content, .. } = self.generations.remove(nth);
+        let modified = content.as_ref().and_then(Content::modified).unwrap_or(kept.modified);
+        self.prints.add(Print::read(kept.place, modified));
+        let mut lines = kept.lines;
         // In an empty one a line that was carried into it has not gone on.
-        let carries =
-            std::mem::take(&mut generation.kept.carries) || generation.kept.place.offset == 0;
-        let next = self.generations[nth + 1..].iter_mut().find(|one| one.kept.role != Role::Done);
-        match next {
+        let carries = kept.carries || kept.place.offset == 0;
+        match self.generations.get_mut(nth) {
             Some(next) if carries && next.kept.place.offset == 0 => {
                 if lines != Lines::default() {
                     next.kept.lines = lines;

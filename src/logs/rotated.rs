@@ -4,21 +4,24 @@
 //! perhaps `.gz`), of auditd and savelog (`audit.log.1`, `log.0`) and of programs that use `.old`.
 
 use std::cmp::Ordering;
-use std::ffi::OsStr;
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::fs::{DirEntry, Metadata};
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use super::content::{self, FileId};
 
 /// Endings of compressed files.
-const COMPRESSED: [&[u8]; 5] = [b".gz", b".xz", b".bz2", b".zst", b".Z"];
+const COMPRESSED: [&[u8]; 8] =
+    [b".gz", b".xz", b".bz2", b".zst", b".zstd", b".lz4", b".lzma", b".Z"];
 
 /// More rotated files of one log than anybody keeps.
 const MAX_SIBLINGS: usize = 4096;
 
 /// Where a rotated file stands among the others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
     /// `.1` is newer than `.2`; `.old` is 1.
     Number(u32),
@@ -37,7 +40,9 @@ pub struct Sibling {
     pub compressed: bool,
     /// The file.
     pub id: FileId,
-    /// When it was last written, in nanoseconds since 1970.
+    /// Its size as it stands, in bytes.
+    pub size: u64,
+    /// When it was last written, in nanoseconds since 1970. Compressors keep it.
     pub modified: i64,
 }
 
@@ -119,44 +124,81 @@ fn list(path: &Path) -> io::Result<Vec<Sibling>> {
     let (Some(directory), Some(base)) = (path.parent(), path.file_name()) else {
         return Ok(Vec::new());
     };
+    list_in(directory, base)
+}
+
+/// The rotated files of a log of this name in another directory, where logrotate's `olddir` has put them.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn list_in(directory: &Path, base: &OsStr) -> io::Result<Vec<Sibling>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let Some((rank, compressed)) = rank(base.as_bytes(), name.as_bytes()) else { continue };
-        // Not through a link: a rotated file is a file.
-        let meta = match entry.metadata() {
-            Ok(meta) if meta.is_file() && found.len() < MAX_SIBLINGS => meta,
-            _ => continue,
+        let Some((rank, compressed)) = rank(base.as_bytes(), entry.file_name().as_bytes()) else {
+            continue;
         };
-        let (id, modified) = (content::id(&meta), content::modified(&meta));
-        found.push(Sibling { path: entry.path(), rank, compressed, id, modified });
+        if found.len() < MAX_SIBLINGS {
+            found.extend(sibling(&entry, rank, compressed));
+        }
     }
     sort(&mut found);
-    // While it is compressed, a file is there twice; the plain one is whole.
-    found.dedup_by(|later, first| later.compressed && later.rank == first.rank);
     Ok(found)
 }
 
-/// The newest first: by rank where all have the same kind, else by time.
-fn sort(siblings: &mut [Sibling]) {
-    let numbered = |sibling: &Sibling| matches!(sibling.rank, Rank::Number(_));
-    let mixed = siblings.iter().any(numbered) && !siblings.iter().all(numbered);
+/// A rotated file; not through a link, for a rotated file is a file.
+fn sibling(entry: &DirEntry, rank: Rank, compressed: bool) -> Option<Sibling> {
+    let meta = entry.metadata().ok().filter(Metadata::is_file)?;
+    let (id, modified) = (content::id(&meta), content::modified(&meta));
+    Some(Sibling { path: entry.path(), rank, compressed, id, size: meta.len(), modified })
+}
+
+/// The rotated files of a directory by the log that they would be of. For thousands of logs in one directory it is
+/// listed once.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn list_by_log(directory: &Path) -> io::Result<HashMap<OsString, Vec<Sibling>>> {
+    let mut found: HashMap<OsString, Vec<Sibling>> = HashMap::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        for base in bases(name.as_bytes()) {
+            let Some((rank, compressed)) = rank(&base, name.as_bytes()) else { continue };
+            let siblings = found.entry(OsString::from_vec(base)).or_default();
+            if siblings.len() < MAX_SIBLINGS {
+                siblings.extend(sibling(&entry, rank, compressed));
+            }
+        }
+    }
+    found.values_mut().for_each(sort);
+    Ok(found)
+}
+
+/// The newest first: by the time of the last write. Names only break ties, for `.1` is the newest with logrotate and
+/// the oldest with log4j2.
+fn sort(siblings: &mut Vec<Sibling>) {
+    // While it is compressed, a file is there twice; the plain one is whole.
+    let is_plain = |one: &&Sibling| !one.compressed;
+    let plain: BTreeSet<Rank> =
+        siblings.iter().filter(is_plain).map(|one| one.rank.clone()).collect();
+    siblings.retain(|one| !one.compressed || !plain.contains(&one.rank));
     siblings.sort_by(|a, b| {
-        let order = match (&a.rank, &b.rank) {
-            (Rank::Number(a), Rank::Number(b)) if !mixed => a.cmp(b),
-            (Rank::Date(a), Rank::Date(b)) if !mixed => b.cmp(a),
-            _ => Ordering::Equal,
+        let by_name = match (&a.rank, &b.rank) {
+            (Rank::Number(a), Rank::Number(b)) => a.cmp(b),
+            (Rank::Date(a), Rank::Date(b)) => b.cmp(a),
+            (Rank::Number(_), Rank::Date(_)) => Ordering::Less,
+            (Rank::Date(_), Rank::Number(_)) => Ordering::Greater,
         };
-        order
-            .then_with(|| if mixed { b.modified.cmp(&a.modified) } else { Ordering::Equal })
-            .then(a.compressed.cmp(&b.compressed))
-            .then_with(|| a.path.cmp(&b.path))
+        b.modified.cmp(&a.modified).then(by_name).then_with(|| a.path.cmp(&b.path))
     });
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::*;
 
     #[test]
@@ -195,10 +237,19 @@ mod tests {
     #[test]
     fn the_newest_comes_first_and_a_file_being_compressed_once() {
         let dir = tempfile::tempdir().unwrap();
-        for name in
-            ["log", "log.10.gz", "log.2", "log.1", "log.1.gz", "log.2.gz", "logs.1", "log.x"]
+        for (age, name) in
+            ["log", "log.1", "log.1.gz", "log.2", "log.2.gz", "log.10.gz", "logs.1", "log.x"]
+                .into_iter()
+                .enumerate()
         {
             std::fs::write(dir.path().join(name), name).unwrap();
+            let time = UNIX_EPOCH + Duration::from_secs(1_000_000 - age as u64);
+            File::options()
+                .write(true)
+                .open(dir.path().join(name))
+                .unwrap()
+                .set_modified(time)
+                .unwrap();
         }
         std::fs::create_dir(dir.path().join("log.3")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("log.4")).unwrap();
@@ -209,5 +260,30 @@ mod tests {
             .collect();
         assert_eq!(names, ["log.1", "log.2", "log.10.gz"]);
         assert!(siblings(Path::new("/nonexistent/log")).is_err());
+        let by_log = list_by_log(dir.path()).unwrap();
+        assert_eq!(by_log[OsStr::new("log")].len(), 3);
+        assert_eq!(by_log[OsStr::new("logs")].len(), 1);
+    }
+
+    /// log4j2's default: the highest number is the newest.
+    #[test]
+    fn times_say_which_is_newer_and_names_only_where_they_are_equal() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, seconds) in [("app.log.1", 10), ("app.log.2", 20), ("app.log.3", 20)] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+            let time = UNIX_EPOCH + Duration::from_secs(seconds);
+            File::options()
+                .write(true)
+                .open(dir.path().join(name))
+                .unwrap()
+                .set_modified(time)
+                .unwrap();
+        }
+        let ranks: Vec<_> = siblings(&dir.path().join("app.log"))
+            .unwrap()
+            .into_iter()
+            .map(|one| one.rank)
+            .collect();
+        assert_eq!(ranks, [Rank::Number(2), Rank::Number(3), Rank::Number(1)]);
     }
 }

@@ -154,7 +154,7 @@ impl Snapshot {
             let joiner = followed.then(resumed);
             let (state, before) = (file.state, file.before);
             let shown = counts::File { state, before, joiner, error: None };
-            super::source::covers(configured, &path).then_some((path, shown))
+            super::patterns::covers(configured, &path).then_some((path, shown))
         };
         let files = source.files.into_iter().filter_map(file).collect();
         let place = source.place.filter(|place| match place {

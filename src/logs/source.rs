@@ -1,7 +1,7 @@
 //! The thread of a source: which logs there are, when to look at them, and what is published.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -12,20 +12,15 @@ use std::time::{Duration, Instant, SystemTime};
 use super::content::{self, FileId, SPAN, nanos};
 use super::counts::{Counter, Counts, File, Form, Published, Shared};
 use super::effects::{Effects, Rotation};
-use super::follower::{Follower, Look};
+use super::follower::{At, Follower, Look};
 use super::header;
-use super::rotated;
+use super::patterns::{directories_of, fixed_part, is_pattern, paths_of};
+use super::rotated::{self, Sibling};
+use super::trust::Trust;
 use super::watch::Watch;
 use super::{RETRY, RETRY_MAX, lock};
 use crate::config::{Format, Source};
 use crate::supervised;
-
-/// How patterns are meant: `*` stays within a directory, and hidden files are not logs.
-const GLOB: glob::MatchOptions = glob::MatchOptions {
-    case_sensitive: true,
-    require_literal_separator: true,
-    require_literal_leading_dot: true,
-};
 
 /// Everything is looked at this often, whether or not inotify says something.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -42,6 +37,9 @@ const FEW: usize = 64;
 /// A log that turns more often than that at one look is no log, and has to wait for the next.
 const TURNS: usize = 12;
 
+/// Refused links that are named one by one.
+const MAX_NOTES: usize = 20;
+
 /// Logs of one source. More are a mistake in the pattern.
 const MAX_LOGS: usize = 10_000;
 
@@ -53,7 +51,13 @@ pub struct Reader {
     failing: HashMap<PathBuf, (Instant, Duration)>,
     watch: Watch,
     /// When each directory that logs may appear in was last changed, as of the last scan.
-    directories: BTreeMap<PathBuf, Option<(i64, i64)>>,
+    directories: BTreeMap<PathBuf, Option<i64>>,
+    /// Which log each file is being read for.
+    read_for: HashMap<FileId, PathBuf>,
+    /// When logs that were let go of were last looked at, in nanoseconds since 1970.
+    left_at: HashMap<PathBuf, i64>,
+    /// When this run began, likewise.
+    since: i64,
     buffer: Vec<u8>,
     shared: Arc<Shared>,
     published: Arc<Mutex<Published>>,
@@ -61,19 +65,18 @@ pub struct Reader {
     descriptors: usize,
     /// Files that are open.
     open: usize,
+    /// A file was renamed from one followed name to another since the last scan.
+    renamed: bool,
     started: bool,
     /// The time that audit events are waited for is counted from here.
     born: Instant,
 }
 
-/// Files of the logs that are followed.
-#[derive(Default)]
-struct Owners {
-    /// Under a followed name now.
-    named: HashSet<FileId>,
-    /// Being read, by the name that they are read for.
-    read: HashMap<FileId, PathBuf>,
-}
+/// The rotated files in the directories of logs that are new, by directory and log: each directory is listed once.
+type Rotated = HashMap<PathBuf, HashMap<OsString, Vec<Sibling>>>;
+
+/// A directory whose time is younger than that may change again without its time changing (FAT keeps 2 s).
+const SETTLED_NANOS: i64 = 2_100_000_000;
 
 impl Reader {
     /// Takes up the logs that were followed, and finds the others. `known`: those that an earlier run
@@ -91,18 +94,22 @@ impl Reader {
             failing: HashMap::new(),
             watch: Watch::new(),
             directories: BTreeMap::new(),
+            read_for: HashMap::new(),
+            left_at: HashMap::new(),
+            since: nanos(SystemTime::now()),
             buffer: vec![0; SPAN + CHUNK],
             shared,
             published,
             descriptors,
             open: 0,
+            renamed: false,
             started: known,
             born: Instant::now(),
         };
         let files = lock(&reader.published).files.clone();
         for (path, file) in files {
-            let within = reader.within(&path);
-            reader.followers.insert(path.clone(), Follower::resume(path, within, file.state));
+            let trust = reader.trust(&path);
+            reader.followers.insert(path.clone(), Follower::resume(path, trust, file.state));
         }
         reader.scan();
         reader.started = true;
@@ -141,10 +148,19 @@ impl Reader {
         }
     }
 
-    /// The directory in which a log of a pattern must be; `None` for one that is named itself.
-    fn within(&self, path: &Path) -> Option<PathBuf> {
-        let entries = self.source.files.iter().filter(|entry| *entry != path);
-        entries.filter_map(|entry| fixed_part(entry)).find(|directory| path.starts_with(directory))
+    /// Which links the name of a log may be.
+    fn trust(&self, path: &Path) -> Trust {
+        if self.source.files.iter().any(|entry| entry == path) {
+            return Trust::Named;
+        }
+        if self.source.follow_links {
+            return Trust::Links;
+        }
+        let fixed = self.source.files.iter().map(|entry| fixed_part(entry));
+        fixed
+            .filter(|directory| path.starts_with(directory))
+            .max()
+            .map_or(Trust::Named, Trust::Below)
     }
 
     /// Whether files may have come or gone. Listing thousands of them costs more than asking this.
@@ -155,10 +171,10 @@ impl Reader {
             || self.directories.iter().any(|(path, before)| changed_at(path) != *before)
     }
 
-    /// Follows the logs that are new.
+    /// Follows the logs that are new, and finds those that were renamed to the names of others.
     fn scan(&mut self) {
         let mut notes = Vec::new();
-        let mut owners = None;
+        let mut new = BTreeSet::new();
         self.directories.clear();
         for entry in self.source.files.clone() {
             let found = if is_pattern(&entry) || entry.is_dir() {
@@ -170,37 +186,72 @@ impl Reader {
                 }
                 BTreeSet::from([entry])
             };
-            for path in found {
-                if self.followers.contains_key(&path) {
-                    continue;
-                }
+            new.extend(found.into_iter().filter(|path| !self.followers.contains_key(path)));
+        }
+        self.hand_over();
+        if !new.is_empty() {
+            let names = self.followers.keys().filter_map(|path| std::fs::metadata(path).ok());
+            let mut named: HashSet<FileId> = names.map(|meta| content::id(&meta)).collect();
+            let mut rotated = Rotated::new();
+            for path in new {
                 if self.followers.len() >= MAX_LOGS {
                     notes.push(format!("more than {MAX_LOGS} logs; the others are not followed"));
                     break;
                 }
-                let owners = owners.get_or_insert_with(|| self.owners());
-                self.follow(path, owners);
+                self.follow(&path, &mut named, &mut rotated);
             }
         }
         lock(&self.published).notes = notes;
     }
 
-    /// Which log has which files: those under a followed name, and those that were renamed from there.
-    fn owners(&self) -> Owners {
-        let mut owners = Owners::default();
-        for (path, follower) in &self.followers {
-            if let Ok(meta) = std::fs::metadata(path) {
-                owners.named.insert(content::id(&meta));
-            }
-            owners.read.extend(follower.files().map(|id| (id, path.clone())));
+    /// Gives a file that was renamed from one followed name to another to the log that it is now: log4j2 renames
+    /// `app-1.log` to `app-2.log`, and others swap two names.
+    fn hand_over(&mut self) {
+        self.read_for = self
+            .followers
+            .iter()
+            .flat_map(|(path, follower)| follower.files().map(|id| (id, path.clone())))
+            .collect();
+        let moved = self.followers.iter().filter_map(|(path, follower)| {
+            let id = content::id(&std::fs::metadata(path).ok()?);
+            let from = self.read_for.get(&id).filter(|from| *from != path)?;
+            follower.files().all(|own| own != id).then(|| (id, from.clone(), path.clone()))
+        });
+        for (id, from, to) in moved.collect::<Vec<_>>() {
+            self.hand_over_file(id, &from, &to);
         }
-        owners
+    }
+
+    /// Position and what is carried between lines go together.
+    fn hand_over_file(&mut self, id: FileId, from: &Path, to: &Path) {
+        let Some(given) = self.followers.get_mut(from).and_then(|owner| owner.give(id)) else {
+            return;
+        };
+        let Some(follower) = self.followers.get_mut(to) else { return };
+        follower.take(given);
+        self.read_for.insert(id, to.to_owned());
+        self.failing.remove(to);
+        let mut effects = Effects::default();
+        effects.rotated(Rotation::Rename);
+        let (left, taken) = (self.followers[from].state(), self.followers[to].state());
+        let mut published = lock(&self.published);
+        let given = published.files.get_mut(from).map(|file| {
+            file.state = left;
+            (std::mem::take(&mut file.before), file.joiner.take())
+        });
+        let file = published.files.entry(to.to_owned()).or_default();
+        file.state = taken;
+        (file.before, file.joiner) = given.unwrap_or_default();
+        published.counts.sums.add(&effects.sums);
     }
 
     /// New logs may appear in this directory.
     fn expect_in(&mut self, directory: &Path) {
         self.watch.add(directory);
-        self.directories.insert(directory.to_owned(), changed_at(directory));
+        let settled = changed_at(directory).filter(|changed| {
+            (nanos(SystemTime::now()) - changed).unsigned_abs() > SETTLED_NANOS.unsigned_abs()
+        });
+        self.directories.insert(directory.to_owned(), settled);
     }
 
     /// Lets go of logs that are over.
@@ -219,19 +270,29 @@ impl Reader {
             self.followers.remove(&path);
             self.failing.remove(&path);
             published.files.remove(&path);
+            if self.left_at.len() >= MAX_LOGS {
+                // Its rotated files of this run might count once more if it came back; nobody has so many names.
+                self.left_at.clear();
+                self.since = nanos(SystemTime::now());
+            }
+            self.left_at.insert(path, nanos(SystemTime::now()));
         }
     }
 
     /// The logs in a directory, or of a pattern; not their rotated files.
     fn matching(&mut self, entry: &Path, notes: &mut Vec<String>) -> BTreeSet<PathBuf> {
         let pattern = if is_pattern(entry) { entry.to_owned() } else { entry.join("*") };
-        let Some(pattern) = pattern.to_str() else { return BTreeSet::new() };
-        let Ok(paths) = glob::glob_with(pattern, GLOB) else { return BTreeSet::new() };
+        for directory in directories_of(&pattern) {
+            self.expect_in(&directory);
+        }
         let mut found = BTreeSet::new();
-        let home = fixed_part(entry);
-        let mut directories = BTreeSet::from_iter(home.clone());
-        for path in paths.filter_map(Result::ok) {
-            directories.extend(path.parent().map(Path::to_owned));
+        for path in paths_of(&pattern) {
+            // `**` finds them in directories that no beginning of the pattern names.
+            if let Some(directory) = path.parent()
+                && !self.directories.contains_key(directory)
+            {
+                self.expect_in(directory);
+            }
             if self.followers.contains_key(&path) {
                 found.insert(path);
                 continue;
@@ -248,49 +309,36 @@ impl Reader {
             if rotated::bases(name.as_encoded_bytes()).any(is_log) {
                 continue;
             }
-            let below = |home| content::lies_below(&path, home, content::id(&meta));
-            if home.as_deref().is_some_and(|home| !below(home).unwrap_or(false)) {
-                notes.push(format!(
-                    "{} is a link out of its directory and not followed; name its file in the \
-                     configuration if it is meant",
-                    path.display()
-                ));
+            if let Err(error) = self.trust(&path).check(&path, content::id(&meta)) {
+                if error.kind() == io::ErrorKind::InvalidInput && notes.len() < MAX_NOTES {
+                    notes.push(format!("{}: {error}", path.display()));
+                }
                 continue;
             }
             found.insert(path);
-        }
-        for directory in directories {
-            self.expect_in(&directory);
         }
         found
     }
 
     /// A log that is not followed yet. One of those that are may have been renamed to it.
-    fn follow(&mut self, path: PathBuf, owners: &mut Owners) {
-        let id = std::fs::metadata(&path).ok().map(|meta| content::id(&meta));
+    fn follow(&mut self, path: &Path, named: &mut HashSet<FileId>, rotated: &mut Rotated) {
+        let id = std::fs::metadata(path).ok().map(|meta| content::id(&meta));
         // Two names of one file: its lines count once.
-        if id.is_some_and(|id| !owners.named.insert(id)) {
+        if id.is_some_and(|id| !named.insert(id)) {
             return;
         }
-        let given = id.and_then(|id| {
-            let owner = self.followers.get_mut(owners.read.get(&id)?)?;
-            let state = owner.give(id)?;
-            Some((owner.path().to_owned(), owner.state(), state))
-        });
-        let follower = match given {
-            Some((from, left, state)) => {
-                let mut effects = Effects::default();
-                effects.rotated(Rotation::Rename);
-                let mut published = lock(&self.published);
-                if let Some(file) = published.files.get_mut(&from) {
-                    file.state = left;
-                }
-                published.counts.sums.add(&effects.sums);
-                Follower::resume(path.clone(), self.within(&path), state)
-            }
-            None => Follower::new(path.clone(), self.within(&path), !self.started),
+        let from = id.and_then(|id| Some((id, self.read_for.get(&id)?.clone())));
+        let siblings: &[Sibling] = match from {
+            Some(_) => &[],
+            None => rotated_files(path, rotated),
         };
-        self.followers.insert(path, follower);
+        let since = self.left_at.get(path).map_or(self.since, |left| self.since.max(*left));
+        let follower =
+            Follower::new(path.to_owned(), self.trust(path), !self.started, (siblings, since));
+        self.followers.insert(path.to_owned(), follower);
+        if let Some((id, from)) = from {
+            self.hand_over_file(id, &from, path);
+        }
     }
 
     /// Looks at a log until there is nothing new, or the others have their turn; whether there is more.
@@ -306,8 +354,18 @@ impl Reader {
         })
     }
 
-    /// Looks at a log once and publishes; `None` where it fails.
+    /// Looks at a log and publishes; `None` where it fails.
     fn look(&mut self, path: &Path) -> Option<Look> {
+        let look = self.look_once(path);
+        if look.is_none() && self.renamed {
+            self.renamed = false;
+            self.scan();
+            return self.look_once(path);
+        }
+        look
+    }
+
+    fn look_once(&mut self, path: &Path) -> Option<Look> {
         let follower = self.followers.get_mut(path)?;
         let now = Instant::now();
         if self.failing.get(path).is_some_and(|(until, _)| now < *until) {
@@ -315,7 +373,12 @@ impl Reader {
         }
         let mut effects = Effects::default();
         let open = follower.open_files();
-        let look = follower.look(now, &mut self.buffer, &mut effects);
+        let read_for = &self.read_for;
+        let is_of_another = |id| read_for.get(&id).is_some_and(|owner| owner != path);
+        let at = At { now, wall: nanos(SystemTime::now()), is_of_another: &is_of_another };
+        let look = follower.look(&at, &mut self.buffer, &mut effects);
+        self.renamed |=
+            look.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy);
         let form = match self.source.format {
             Format::Syslog => Form::Text(header::parse),
             Format::Plain => Form::Text(header::plain),
@@ -369,7 +432,17 @@ impl Reader {
             self.open = self.open + follower.open_files() - open;
         }
         self.note_failure(path, look.as_ref().err(), now);
+        if matches!(look, Ok(Look::Turned)) {
+            self.note_files(path);
+        }
         look.ok()
+    }
+
+    /// Which files are being read for this log has changed.
+    fn note_files(&mut self, path: &Path) {
+        self.read_for.retain(|_, owner| owner != path);
+        let files = self.followers.get(path).into_iter().flat_map(Follower::files);
+        self.read_for.extend(files.map(|id| (id, path.to_owned())));
     }
 
     /// Errors of the disk are tried again ever more seldom; a file that is missing, not readable yet or no
@@ -394,37 +467,23 @@ pub fn millis_since(then: Instant) -> u64 {
     u64::try_from(then.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// When a directory, or what may be done in it, was last changed.
-fn changed_at(directory: &Path) -> Option<(i64, i64)> {
+/// The rotated files of a log that is not followed yet.
+fn rotated_files<'r>(path: &Path, listed: &'r mut Rotated) -> &'r [Sibling] {
+    // A link's are beside the file that it leads to.
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let (Some(directory), Some(name)) = (real.parent(), real.file_name()) else { return &[] };
+    if !listed.contains_key(directory) {
+        // What cannot be listed has no rotated files that we could read.
+        let found = rotated::list_by_log(directory).unwrap_or_default();
+        listed.insert(directory.to_owned(), found);
+    }
+    listed.get(directory).and_then(|by_log| by_log.get(name)).map_or(&[], Vec::as_slice)
+}
+
+/// When a directory, or what may be done in it, was last changed, in nanoseconds since 1970.
+fn changed_at(directory: &Path) -> Option<i64> {
     let meta = std::fs::metadata(directory).ok()?;
-    // One that has just changed may change again without another time.
-    let time = (meta.ctime(), meta.ctime_nsec());
-    let recent = nanos(SystemTime::now()) - (time.0 * 1_000_000_000 + time.1) < 20_000_000;
-    if recent { Some((0, nanos(SystemTime::now()))) } else { Some(time) }
-}
-
-/// Whether a path is one of the source's: by its name, a pattern or its directory.
-pub fn covers(source: &Source, path: &Path) -> bool {
-    source.files.iter().any(|file| {
-        file == path
-            || path.parent() == Some(file)
-            || file
-                .to_str()
-                .and_then(|text| glob::Pattern::new(text).ok())
-                .is_some_and(|pattern| pattern.matches_path_with(path, GLOB))
-    })
-}
-
-/// Whether an entry of the configuration is a pattern.
-pub fn is_pattern(path: &Path) -> bool {
-    path.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[".contains(byte))
-}
-
-/// The directory above the first pattern, in which new directories may appear.
-fn fixed_part(pattern: &Path) -> Option<PathBuf> {
-    let fixed: PathBuf =
-        pattern.components().take_while(|part| !is_pattern(part.as_ref())).collect();
-    fixed.is_dir().then_some(fixed)
+    Some((meta.ctime() * 1_000_000_000 + meta.ctime_nsec()).max(content::modified(&meta)))
 }
 
 /// What is to be said of a configured link that others can turn to another file.

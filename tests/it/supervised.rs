@@ -148,7 +148,8 @@ fn a_source_of_records_that_panics_loses_nothing() {
 #[test]
 fn every_collector_panics_and_goes_on() {
     let scene = Scene::start("");
-    for name in telltale_exporter::COLLECTORS {
+    for name in telltale_exporter::CollectorName::ALL.map(telltale_exporter::CollectorName::as_str)
+    {
         scene.panicked(name, name, || {});
         let success = format!("telltale_scrape_collector_success{{collector=\"{name}\"}}");
         let log = format!("a test asked {name} for it");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 use crate::config::Source;
-use crate::logs::source::is_pattern;
+use crate::logs::patterns::is_pattern;
 use crate::logs::{choice, journal};
 
 /// What of these sources a start would find missing or closed, each with its source.

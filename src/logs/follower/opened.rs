@@ -1,7 +1,7 @@
 //! Rotated files as they are opened: each is the one that was listed, or nothing.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind::NotFound, ErrorKind::PermissionDenied};
 use std::path::Path;
 
 use super::super::content::{self, Content, Place};
@@ -13,9 +13,11 @@ pub(super) fn created(sibling: &Sibling) -> i64 {
     if sibling.id.born > 0 { sibling.id.born } else { sibling.modified }
 }
 
-/// Whether the file of this place was replaced by another one, as editors do.
-pub(super) fn replaced(place: &Place, siblings: &[Sibling]) -> bool {
-    place.offset >= EVIDENCE && siblings.iter().all(|sibling| sibling.id != place.id)
+/// Whether the file of this place may have been replaced by a copy of it, as editors and rsync do: it is under no
+/// name of a rotated one.
+pub(super) fn may_be_replaced(place: &Place, siblings: &[Sibling]) -> bool {
+    let is_it = |sibling: &Sibling| sibling.id == place.id && !place.id.is_reborn(&sibling.id);
+    place.offset > 0 && !siblings.iter().any(is_it)
 }
 
 /// Whether a rotated file is this place's; one that cannot be read is not.
@@ -27,6 +29,19 @@ pub(super) fn holds(sibling: &Sibling, place: &Place) -> bool {
 /// was compressed or deleted meanwhile, and everything has to be looked at again.
 pub(super) fn look_into(sibling: &Sibling, place: &Place) -> io::Result<Option<Content>> {
     or_busy(open_at(sibling, place))
+}
+
+/// How a sibling begins, decompressed; `None` where it is compressed in a form that is not read, or damaged.
+pub(super) fn look_into_head(sibling: &Sibling) -> io::Result<Option<Vec<u8>>> {
+    let found = open_sibling(sibling).and_then(|file| content::head(file, sibling.compressed));
+    match found {
+        // Of the disk, and tried again; a file that may not be read stays so.
+        Err(error) if error.raw_os_error().is_some() && error.kind() != PermissionDenied => {
+            Err(error)
+        }
+        Err(error) if error.kind() == NotFound => or_busy(Err(error)),
+        found => Ok(found.ok()),
+    }
 }
 
 /// The end of a sibling that is a copy of this place's file, made before the last of it was read.
@@ -75,6 +90,12 @@ fn open_sibling(sibling: &Sibling) -> io::Result<File> {
     for _ in 0..5 {
         if let Some((file, _)) = open(&sibling.path) {
             return Ok(file);
+        }
+        let there = std::fs::symlink_metadata(&sibling.path);
+        if there.is_ok_and(|meta| content::id(&meta) == sibling.id)
+            && let Err(error) = content::open(&sibling.path)
+        {
+            return Err(error);
         }
         for entry in std::fs::read_dir(directory)? {
             let entry = entry?;

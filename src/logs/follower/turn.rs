@@ -2,14 +2,18 @@
 
 use std::fs::File;
 use std::io;
-use std::time::{Instant, SystemTime};
+use std::path::PathBuf;
 
-use super::super::content::{self, Content, FileId, Place, nanos};
+use super::super::content::{self, Content, FileId, Place};
 use super::super::effects::{Effects, Lost, Rotation};
 use super::super::lines::{Lines, MAX_LINE};
 use super::super::rotated::{self, Sibling};
-use super::opened::{created, holds, is_being_copied, look_into, overrun, replaced};
-use super::{COPY_NANOS, EVIDENCE, Follower, Generation, Kept, MAX_DONE, Role, TICK_NANOS};
+use super::opened::{holds, is_being_copied, look_into, may_be_replaced, overrun};
+use super::prints::{Known, Print, Prints};
+use super::{At, COPY_NANOS, EVIDENCE, Follower, Generation, Kept, Role, refuse_foreign};
+
+/// Directories beside a log that are searched for its rotated files.
+const MAX_NEARBY: usize = 64;
 
 /// The open file under the name, and which it is.
 type There = (File, FileId);
@@ -17,27 +21,34 @@ type There = (File, FileId);
 impl Follower {
     /// Puts the row of generations in order after the file under the name has changed, or where a
     /// generation has lost its file.
-    pub(super) fn turn(&mut self, now: Instant, effects: &mut Effects) -> io::Result<()> {
+    pub(super) fn turn(&mut self, at: &At<'_>, effects: &mut Effects) -> io::Result<()> {
         if self.is_where_it_was()? {
             return Ok(());
         }
-        let (there, siblings) = if self.generations.is_empty() && self.read_at == 0 {
-            // Never followed: whatever was rotated is from before our time.
+        let (there, siblings) = if self.is_new() {
+            // Whatever was rotated is from before our time.
             (self.there()?, Vec::new())
         } else {
-            self.surroundings()?
+            self.surroundings(at)?
         };
         let there_id = there.as_ref().map(|(_, id)| *id);
+        if there_id.is_some_and(|id| self.owns_not(id) && (at.is_of_another)(id)) {
+            let why = "the log was renamed from another name that is followed";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+        }
         let truncated = self.truncated(there.as_ref(), &siblings)?;
         for nth in 0..self.generations.len() {
             let one = &self.generations[nth];
-            if one.kept.role == Role::Done {
-                continue;
-            }
             if one.content.is_none() {
                 self.find(nth, there.as_ref(), &siblings, truncated.is_some(), effects)?;
             } else if one.kept.role == Role::Live && there_id != Some(one.kept.place.id) {
                 if self.continues(nth, there.as_ref(), &siblings)? {
+                    continue;
+                }
+                if self.switch_to_copy(nth, there_id, &siblings)? {
+                    effects.rotated(Rotation::Copytruncate);
+                    let kept = &mut self.generations[nth].kept;
+                    (kept.role, kept.carries) = (Role::Copy, true);
                     continue;
                 }
                 effects.rotated(self.how(nth, &siblings));
@@ -51,14 +62,29 @@ impl Follower {
             let generation = self.generations.remove(nth);
             self.generations.push(generation);
         } else {
-            self.add_unread(&siblings, there.as_ref(), truncated, now, effects)?;
+            self.add_unread(&siblings, there.as_ref(), truncated, at, effects)?;
             if let Some(there) = there {
                 self.missing = None;
-                self.add_live(there, now)?;
+                self.add_live(there, at)?;
             }
         }
-        self.settle(effects);
+        while let Some(nth) = self.generations.iter().position(|one| one.content.is_none()) {
+            self.finish(nth, effects);
+        }
+        if !siblings.is_empty() {
+            self.prints.keep(&siblings);
+        }
         Ok(())
+    }
+
+    /// Whether nothing was read yet, and nothing was rotated since we began.
+    fn is_new(&self) -> bool {
+        self.generations.is_empty() && self.read_at == 0 && !self.overtaken
+    }
+
+    /// Whether a file is none of the generations.
+    fn owns_not(&self, id: FileId) -> bool {
+        self.generations.iter().all(|one| one.kept.place.id != id)
     }
 
     /// Whether all that is missing is the live file, and it is still under its name. Listing thousands
@@ -68,30 +94,31 @@ impl Follower {
             return Ok(false);
         }
         let there = self.there()?;
-        let mut missing = self
-            .generations
-            .iter_mut()
-            .filter(|one| one.content.is_none() && one.kept.role != Role::Done);
+        let mut missing = self.generations.iter_mut().filter(|one| one.content.is_none());
         let (Some(one), None) = (missing.next(), missing.next()) else { return Ok(false) };
         let Some((file, id)) = there else { return Ok(false) };
         if one.kept.role != Role::Live || id != one.kept.place.id {
             return Ok(false);
         }
         one.content = Content::at(file, false, &one.kept.place)?;
+        if one.content.is_some() {
+            one.kept.place.id = id;
+        }
         Ok(one.content.is_some())
     }
 
-    /// Whether files were rotated before anything was read of the live one, which then come first.
-    pub(super) fn overtaken(
+    /// Adds the files that were rotated before anything was read of the live one, which then come first; whether there
+    /// were any.
+    pub(super) fn add_overtaken(
         &mut self,
         nth: usize,
-        now: Instant,
+        at: &At<'_>,
         effects: &mut Effects,
     ) -> io::Result<bool> {
-        if self.read_at == 0 || nth + 1 != self.generations.len() {
+        if (self.read_at == 0 && !self.overtaken) || nth + 1 != self.generations.len() {
             return Ok(false);
         }
-        let (there, siblings) = self.surroundings()?;
+        let (there, siblings) = self.surroundings(at)?;
         let place = self.generations[nth].kept.place;
         let before = self.generations.len();
         // It may have been renamed meanwhile; what is newer than it has its time later.
@@ -101,7 +128,8 @@ impl Follower {
             return Ok(false);
         }
         let older = &siblings[renamed.map_or(0, |at| at + 1)..];
-        self.add_unread(older, there.as_ref(), Some(place.id), now, effects)?;
+        self.add_unread(older, there.as_ref(), Some(place.id), at, effects)?;
+        self.overtaken = false;
         Ok(self.generations.len() > before)
     }
 
@@ -112,24 +140,18 @@ impl Follower {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        if let Some(directory) = &self.within
-            && !content::lies_below(&self.path, directory, there.1)?
-        {
-            let why = "a link out of the directory of its pattern is not followed; name its file in \
-                       the configuration if it is meant";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-        }
+        self.trust.check(&self.path, there.1)?;
         Ok(Some(there))
     }
 
     /// The file under the name, and the rotated ones beside it, as they are at one time.
-    fn surroundings(&mut self) -> io::Result<(Option<There>, Vec<Sibling>)> {
+    fn surroundings(&mut self, at: &At<'_>) -> io::Result<(Option<There>, Vec<Sibling>)> {
         for _ in 0..5 {
             let there = self.there()?;
             if there.is_some() {
                 self.real = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
             }
-            let siblings = match rotated::siblings(&self.real) {
+            let mut siblings = match rotated::siblings(&self.real) {
                 // A directory may be searched and not listed.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Vec::new(),
                 siblings => siblings.or_else(|error| match error.kind() {
@@ -139,10 +161,45 @@ impl Follower {
             };
             let still = std::fs::metadata(&self.path).ok().map(|meta| content::id(&meta));
             if still == there.as_ref().map(|(_, id)| *id) {
+                // A rotated file may be followed under its own name, too.
+                siblings.retain(|one| !(at.is_of_another)(one.id) || !self.owns_not(one.id));
+                let there_id = there.as_ref().map(|(_, id)| *id);
+                siblings.extend(self.moved_away(there_id, &siblings));
                 return Ok((there, siblings));
             }
         }
         Err(io::Error::new(io::ErrorKind::ResourceBusy, "it is rotated all the time"))
+    }
+
+    /// Where logrotate's `olddir` has put the newest generation: it and what was put there after it. Only where it is
+    /// not beside the log.
+    fn moved_away(&self, there: Option<FileId>, siblings: &[Sibling]) -> Vec<Sibling> {
+        let read = self.generations.iter().rev().find(|one| one.kept.place.offset > 0);
+        let Some(place) = read.map(|one| one.kept.place) else { return Vec::new() };
+        let beside = there == Some(place.id) || siblings.iter().any(|one| one.id == place.id);
+        let Some(base) = self.real.file_name() else { return Vec::new() };
+        if beside || siblings.iter().any(|one| place.offset >= EVIDENCE && holds(one, &place)) {
+            return Vec::new();
+        }
+        for directory in self.nearby_directories() {
+            let listed = rotated::list_in(&directory, base).unwrap_or_default();
+            let is_it = |one: &Sibling| {
+                (one.id == place.id || place.offset >= EVIDENCE) && holds(one, &place)
+            };
+            if let Some(nth) = listed.iter().position(is_it) {
+                return listed[..=nth].to_vec();
+            }
+        }
+        Vec::new()
+    }
+
+    /// The directories in the log's own: `olddir` is one of them as a rule.
+    fn nearby_directories(&self) -> Vec<PathBuf> {
+        let entries = self.real.parent().and_then(|directory| std::fs::read_dir(directory).ok());
+        let entries = entries.into_iter().flatten().filter_map(Result::ok);
+        let is_directory =
+            |entry: &std::fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+        entries.filter(is_directory).take(MAX_NEARBY).map(|entry| entry.path()).collect()
     }
 
     /// The live file, if it is still there, under its name or renamed, and has other bytes now: it was
@@ -153,9 +210,15 @@ impl Follower {
         };
         let place = &live.kept.place;
         let other = match there.filter(|(_, id)| *id == place.id) {
-            Some((file, _)) => Content::at(file.try_clone()?, false, place)?.is_none(),
+            // An inode that was given out again is another file.
+            Some((file, id)) => {
+                !place.id.is_reborn(id) && Content::at(file.try_clone()?, false, place)?.is_none()
+            }
             None => siblings.iter().any(|sibling| {
-                sibling.id == place.id && !sibling.compressed && !holds(sibling, place)
+                sibling.id == place.id
+                    && !place.id.is_reborn(&sibling.id)
+                    && !sibling.compressed
+                    && !holds(sibling, place)
             }),
         };
         Ok(other.then_some(place.id))
@@ -183,8 +246,10 @@ impl Follower {
         let last = nth + 1 == self.generations.len();
         let place = self.generations[nth].kept.place;
         let was_live = self.generations[nth].kept.role == Role::Live;
+        // Of a file that nothing was read of, only its birth tells that its inode was given out again.
+        let is_it = |id: FileId| id == place.id && (place.offset > 0 || !place.id.is_reborn(&id));
         if let Some((file, id)) = there
-            && (*id == place.id || (last && replaced(&place, siblings)))
+            && (is_it(*id) || (last && may_be_replaced(&place, siblings)))
             && let Some(content) = Content::at(file.try_clone()?, false, &place)?
         {
             let kept = &mut self.generations[nth].kept;
@@ -200,21 +265,32 @@ impl Follower {
             .filter(|one| one.content.is_some())
             .map(|one| one.kept.place.id)
             .collect();
-        let by_id = siblings.iter().filter(|sibling| sibling.id == place.id);
-        let by_bytes =
-            siblings.iter().filter(|sibling| place.offset > 0 && self.may_be_copy(sibling, &place));
+        let by_id = siblings.iter().filter(|sibling| is_it(sibling.id));
+        // By a few bytes alone it may be any that begins so: the oldest that was not read.
+        let by_bytes = siblings.iter().rev().filter(|_| place.offset > 0);
         for sibling in by_id.chain(by_bytes).filter(|sibling| !others.contains(&sibling.id)) {
+            if sibling.id != place.id
+                && place.offset < EVIDENCE
+                && self.prints.know(sibling)? != Known::No
+            {
+                continue;
+            }
             let Some(content) = look_into(sibling, &place)? else { continue };
             let generation = &mut self.generations[nth];
-            let renamed = sibling.id == place.id && !sibling.compressed;
-            if generation.kept.role != Role::Copy {
-                generation.kept.role = if renamed { Role::Lingering } else { Role::Copy };
+            let renamed = sibling.id == place.id && !place.id.is_reborn(&sibling.id);
+            let copied = !renamed && (truncated || is_copy_of(sibling, there.map(|(_, id)| *id)));
+            // A plain one may be the copy that took the log's place, and its writer may go on in it.
+            if copied || sibling.compressed {
+                generation.kept.role = Role::Copy;
+            } else if generation.kept.role != Role::Copy {
+                generation.kept.role = Role::Lingering;
             }
-            generation.kept.carries |= truncated;
+            generation.kept.carries |= copied || truncated;
             generation.kept.place.id = sibling.id;
+            generation.kept.modified = sibling.modified;
             generation.content = Some(content);
             if was_live {
-                effects.rotated(if truncated { Rotation::Copytruncate } else { Rotation::Rename });
+                effects.rotated(if copied { Rotation::Copytruncate } else { Rotation::Rename });
             }
             return Ok(());
         }
@@ -265,12 +341,6 @@ impl Follower {
         Ok(None)
     }
 
-    /// Whether the bytes are enough to take a sibling for a copy of this place. A copy is made after we
-    /// read; by a few bytes alone an older file may be taken for one.
-    fn may_be_copy(&self, sibling: &Sibling, place: &Place) -> bool {
-        place.offset >= EVIDENCE || created(sibling) > self.read_at - TICK_NANOS
-    }
-
     /// Whether the live file was replaced by one with the same bytes; then it is the live one.
     fn continues(
         &mut self,
@@ -279,11 +349,20 @@ impl Follower {
         siblings: &[Sibling],
     ) -> io::Result<bool> {
         let place = self.generations[nth].kept.place;
-        let links = self.generations[nth].content.as_ref().and_then(Content::size);
-        let Some((file, id)) = there.filter(|_| links.is_some_and(|(_, links)| links == 0)) else {
+        let size = self.generations[nth].content.as_ref().and_then(Content::size);
+        let Some((file, id)) = there.filter(|_| size.is_some_and(|(_, links, _)| links == 0))
+        else {
             return Ok(false);
         };
-        if !replaced(&place, siblings) {
+        // Of an empty one only a line matters that was carried into it.
+        let carried = place.offset == 0 && self.generations[nth].kept.lines.waiting();
+        if siblings.iter().any(|sibling| sibling.id == place.id) || (place.offset == 0 && !carried)
+        {
+            return Ok(false);
+        }
+        // A copy is made before the old file goes; a new log that merely begins like it, after that.
+        let unlinked = size.map_or(0, |(_, _, changed)| changed);
+        if place.offset < EVIDENCE && !carried && id.born > unlinked {
             return Ok(false);
         }
         let Some(content) = Content::at(file.try_clone()?, false, &place)? else {
@@ -294,63 +373,91 @@ impl Follower {
         Ok(true)
     }
 
-    /// Adds the files that were under the name between two looks: those rotated after the newest that
-    /// we know.
+    /// Where the live file was replaced by a copy that was rotated since, the writer may go on in the copy; whether that
+    /// was copied and truncated.
+    fn switch_to_copy(
+        &mut self,
+        nth: usize,
+        there: Option<FileId>,
+        siblings: &[Sibling],
+    ) -> io::Result<bool> {
+        let generation = &self.generations[nth];
+        let place = generation.kept.place;
+        let is_gone = generation
+            .content
+            .as_ref()
+            .and_then(Content::size)
+            .is_some_and(|(_, links, _)| links == 0);
+        if !is_gone || place.offset < EVIDENCE {
+            return Ok(false);
+        }
+        let whole = generation.print().place;
+        for sibling in siblings.iter().filter(|one| !one.compressed && self.owns_not(one.id)) {
+            if holds(sibling, &whole)
+                && let Some(content) = look_into(sibling, &place)?
+            {
+                self.generations[nth].kept.place.id = sibling.id;
+                self.generations[nth].content = Some(content);
+                return Ok(is_copy_of(sibling, there));
+            }
+        }
+        Ok(false)
+    }
+
+    /// Adds the files that were under the name between two looks: those that are not known.
     fn add_unread(
         &mut self,
         siblings: &[Sibling],
         there: Option<&There>,
         truncated: Option<FileId>,
-        now: Instant,
+        at: &At<'_>,
         effects: &mut Effects,
     ) -> io::Result<()> {
-        let read_at = self.read_at - TICK_NANOS;
         let there_id = there.map(|(_, id)| *id);
-        let anchor = self.generations.iter().rev().find(|one| one.kept.place.offset > 0);
-        let anchor = anchor.map(|one| one.kept.place);
-        let stands = anchor.and_then(|place| {
-            let by_id = siblings.iter().position(|sibling| sibling.id == place.id);
-            // By a few bytes alone, such as a head that every file has, it may be any: the oldest.
-            let by_bytes =
-                |sibling: &Sibling| self.may_be_copy(sibling, &place) && holds(sibling, &place);
-            by_id
-                .filter(|&at| holds(&siblings[at], &place))
-                .or_else(|| siblings.iter().rposition(by_bytes))
-        });
-        let newer: Vec<&Sibling> = match (stands, anchor) {
-            (Some(at), _) => siblings[..at].iter().collect(),
-            // Where it is gone, time must do. What was compressed only now may be from before.
-            (None, Some(_)) => siblings.iter().filter(|one| one.modified > read_at).collect(),
-            (None, None) if self.read_at > 0 => {
-                siblings.iter().filter(|one| !one.compressed && created(one) > read_at).collect()
+        // They are generations already, or will be the live one.
+        let mut reading = Prints::default();
+        for one in &self.generations {
+            reading.add(one.print());
+        }
+        let mut newer = Vec::new();
+        for sibling in siblings {
+            if there_id == Some(sibling.id) {
+                continue;
             }
-            (None, None) => Vec::new(),
-        };
+            let is_read = !self.owns_not(sibling.id) || reading.know(sibling)? == Known::Yes;
+            if is_read {
+                // Its place among the others is known, and nothing is to be read.
+                newer.push((sibling, true));
+                continue;
+            }
+            match self.prints.know(sibling)? {
+                Known::Yes => {}
+                Known::No => newer.push((sibling, false)),
+                Known::Unreadable => {
+                    let path = sibling.path.display();
+                    tracing::warn!(%path, bytes = sibling.size, "a rotated file of the log cannot be read (gzip, \
+                        xz and zstd are read); what is in it is lost");
+                    effects.lost(Lost::Unreadable, sibling.size);
+                    effects.rotated(Rotation::Rename);
+                    self.prints.add_compressed(sibling);
+                }
+            }
+        }
+        let newer = newer;
         // Up to the file that was truncated, which may have been renamed since, they are its copies.
         let mut copies = truncated.is_some();
         let mut copying = false;
-        // The oldest of the files that came after this one.
-        let later = |nth: usize| {
-            let plain = newer[..nth].iter().filter(|one| !one.compressed).map(|one| one.id.born);
-            plain.chain(there_id.map(|id| id.born)).filter(|&born| born > 0).min()
-        };
-        for (nth, sibling) in newer.iter().enumerate().rev() {
+        for (nth, &(sibling, is_read)) in newer.iter().enumerate().rev() {
             copies &= truncated != Some(sibling.id);
-            // One that is younger than a file that came after it is a copy of that file.
-            let younger = later(nth).is_some_and(|born| sibling.id.born > born);
+            // One that is younger than the file under the name is a copy of it.
+            let younger = is_copy_of(sibling, there_id);
             // The compressed have lost their time, and are what the one before them is.
             let copy = copies || if sibling.compressed { copying } else { younger };
             copying = copy;
-            let known = self.generations.iter().any(|one| {
-                let place = &one.kept.place;
-                let empty = place.offset == 0;
-                ((one.kept.role != Role::Done || empty) && place.id == sibling.id)
-                    || (place.offset >= EVIDENCE && holds(sibling, place))
-            });
-            let start = Place::start(sibling.id);
-            if known || there_id == Some(sibling.id) {
+            if is_read {
                 continue;
             }
+            let start = Place::start(sibling.id);
             if let Some((file, _)) = there.filter(|_| copy)
                 && is_being_copied(sibling, file)?
             {
@@ -359,77 +466,80 @@ impl Follower {
             let Some(content) = look_into(sibling, &start)? else { continue };
             let role = if copy || sibling.compressed { Role::Copy } else { Role::Lingering };
             let mut kept = Kept::new(start, role);
-            kept.carries = copy;
+            (kept.carries, kept.modified) = (copy, sibling.modified);
             effects.rotated(if copy { Rotation::Copytruncate } else { Rotation::Rename });
             // Before those that came after it.
-            let at = self.generations.iter().position(|one| {
+            let before = self.generations.iter().position(|one| {
                 let id = one.kept.place.id;
-                let newer = newer[..nth].iter().any(|sibling| sibling.id == id);
-                let after = newer || there_id == Some(id) || (copies && truncated == Some(id));
-                after && one.kept.role != Role::Done
+                let newer = newer[..nth].iter().any(|(sibling, _)| sibling.id == id);
+                newer || there_id == Some(id) || (copies && truncated == Some(id))
             });
-            let at = at.unwrap_or(self.generations.len());
-            if let Some(next) = self.generations.get_mut(at)
+            let before = before.unwrap_or(self.generations.len());
+            if let Some(next) = self.generations.get_mut(before)
                 && next.kept.place.offset == 0
                 && kept.carries
             {
                 // A line that was carried into it goes on here.
                 kept.lines = std::mem::take(&mut next.kept.lines);
             }
-            self.generations.insert(at, Generation { kept, content: Some(content), grew: now });
+            let generation = Generation { kept, content: Some(content), grew: at.now };
+            self.generations.insert(before, generation);
         }
         Ok(())
     }
 
     /// Adds the file under the name, which is new.
-    fn add_live(&mut self, (file, id): There, now: Instant) -> io::Result<()> {
-        let known = self.generations.iter().position(|one| {
-            one.kept.role == Role::Done && one.kept.place.id == id && one.kept.place.offset > 0
-        });
-        if let Some(nth) = known
-            && let Some(content) =
-                Content::at(file.try_clone()?, false, &self.generations[nth].kept.place)?
-        {
-            // A link that was switched back, or a file that was moved back.
-            let mut generation = self.generations.remove(nth);
-            generation.kept.role = Role::Live;
-            generation.content = Some(content);
-            self.generations.push(generation);
-            return Ok(());
+    fn add_live(&mut self, (file, id): There, at: &At<'_>) -> io::Result<()> {
+        let mut back = None;
+        for print in self.prints.of_file(id) {
+            if Content::at(file.try_clone()?, false, &print.place)?.is_some() {
+                back = Some(print.place);
+                break;
+            }
         }
         let mut kept = Kept::new(Place::start(id), Role::Live);
-        if std::mem::take(&mut self.from_end) {
+        if let Some(place) = back {
+            // A link that was switched back, or a file that was moved back.
+            self.prints.forget(&place);
+            kept = Kept::new(place, Role::Live);
+            kept.place.id = id;
+        } else if std::mem::take(&mut self.from_end) {
+            if let Err(error) = refuse_foreign(&content::head(file.try_clone()?, false)?) {
+                self.from_end = true;
+                return Err(error);
+            }
             let (place, whole) = Place::end(&file, MAX_LINE)?;
             kept = Kept::new(place, Role::Live);
             if !whole {
                 kept.lines = Lines::within();
             }
-            self.read_at = nanos(SystemTime::now());
+            self.read_at = at.wall;
         }
-        self.generations.push(Generation { kept, content: Some(Content::Plain(file)), grew: now });
+        self.generations.push(Generation {
+            kept,
+            content: Some(Content::Plain(file)),
+            grew: at.now,
+        });
         Ok(())
     }
+}
 
-    /// Finishes what has no file, and forgets the oldest of what is done.
-    fn settle(&mut self, effects: &mut Effects) {
-        for nth in 0..self.generations.len() {
-            let one = &self.generations[nth];
-            if one.content.is_none() && one.kept.role != Role::Done {
-                self.finish(nth, effects);
-            }
-        }
-        // Empty ones are remembered apart: they tell nothing about the others.
-        for empty in [false, true] {
-            let done = |one: &Generation| {
-                one.kept.role == Role::Done && (one.kept.place.offset == 0) == empty
-            };
-            let count = self.generations.iter().filter(|one| done(one)).count();
-            let mut surplus = count.saturating_sub(MAX_DONE);
-            self.generations.retain(|one| {
-                let forget = surplus > 0 && done(one);
-                surplus -= usize::from(forget);
-                !forget
-            });
-        }
+/// Whether a rotated file was created after the one under the name, and so was copied from it.
+fn is_copy_of(sibling: &Sibling, there: Option<FileId>) -> bool {
+    let born = there.map_or(0, |there| there.born);
+    !sibling.compressed && born > 0 && sibling.id.born > born
+}
+
+impl Generation {
+    /// What it is recognised by as it lies on the disk, which may be more than was read of it.
+    fn print(&self) -> Print {
+        let kept = &self.kept;
+        let whole = || {
+            let Some(Content::Plain(file)) = &self.content else { return None };
+            let meta = file.metadata().ok()?;
+            let place = Place::of(file, kept.place.id, meta.len()).ok()?;
+            Some(Print::read(place, content::modified(&meta)))
+        };
+        whole().unwrap_or_else(|| Print::read(kept.place, kept.modified))
     }
 }
