@@ -418,7 +418,10 @@ fn what_happens_on_the_host_reaches_the_pager_and_every_panel() {
     let known = |title: &String| EMPTY.iter().any(|(known, _)| known == title);
     let unknown: Vec<_> = empty.iter().filter(|title| !known(title)).collect();
     assert!(unknown.is_empty(), "empty: {unknown:#?}");
-    let full = EMPTY.iter().filter(|(known, _)| !empty.iter().any(|title| title == known));
+    // Whether anything is lost depends on the machine.
+    let full = EMPTY.iter().filter(|(known, why)| {
+        !why.starts_with("nothing is:") && !empty.iter().any(|title| title == known)
+    });
     assert_eq!(full.count(), 0, "a panel is empty no more: {empty:#?}");
     drop(zombies);
 

@@ -99,8 +99,8 @@ fn a_daemon_that_is_stopped_or_killed_is_not_up_whatever_the_kernel_says() {
 /// over everything is as before.
 fn overflow(wait_jiffies: u32, seconds: u64) {
     let Some(mut scene) = AuditScene::start() else { return };
-    // As the exporter assumes the slowest clock: HZ=100, and 4 askers.
-    let spacing = (f64::from(wait_jiffies) / 100.0 / 4.0).max(1.0);
+    // As the exporter assumes the slowest clock: HZ=100, and 3 askers while the question for the rules sleeps too.
+    let spacing = (f64::from(wait_jiffies) / 100.0 / 3.0).max(1.0);
     let mut exporter = Exporter::start(&[]);
     audit(&exporter);
     let port = format!("--web.listen-address={}", exporter.address);
@@ -139,12 +139,14 @@ fn overflow(wait_jiffies: u32, seconds: u64) {
             && scrape.value("telltale_audit_daemon_up") == 1.0
     });
     let took = relieved.elapsed();
-    // 2 s, and what our own looking takes on a busy machine.
-    assert!(took < Duration::from_millis(2500), "back to normal after {took:?}");
+    // Not only when the next question was due, which is up to 50 s; and what our own looking takes on a
+    // busy machine.
+    assert!(took < Duration::from_secs(20), "back to normal after {took:?}");
     // What the kernel says when nothing moves any more.
-    std::thread::sleep(Duration::from_secs(2));
+    eventually("what is lost is that of the kernel", || {
+        value(&exporter, "lost_total") == status()["lost"] as f64
+    });
     let kernel = status();
-    assert_eq!(value(&exporter, "lost_total"), kernel["lost"] as f64);
     assert_eq!(value(&exporter, "backlog_limit"), 16.0);
     if kernel["lost"] > 0 {
         auditctl("--reset-lost");
@@ -154,17 +156,17 @@ fn overflow(wait_jiffies: u32, seconds: u64) {
 
 #[test]
 fn overflow_with_a_wait_of_2_seconds() {
-    overflow(500, 30);
+    overflow(500, 16);
 }
 
 #[test]
 fn overflow_with_a_wait_of_6_seconds() {
-    overflow(1500, 30);
+    overflow(1500, 24);
 }
 
 #[test]
 fn overflow_with_a_wait_of_60_seconds() {
-    overflow(15_000, 30);
+    overflow(15_000, 20);
 }
 
 /// The processes of this exporter that ask; its other children listen.
@@ -190,15 +192,17 @@ fn asleep(helpers: &[u32]) -> usize {
     stats.filter(|stat| std::fs::read_to_string(stat).is_ok_and(|s| s.contains(") D "))).count()
 }
 
-/// Waits until no helper of any test sleeps: the longest wait is 60 s.
+/// Waits until no helper of any test sleeps: the longest wait is 60 s, and each record that the kernel writes
+/// wakes one of them.
 fn all_awake() {
-    for _ in 0..120 {
+    for _ in 0..1200 {
         let tasks = Command::new("ps").args(["-eLo", "comm=,stat="]).output().unwrap();
         let tasks = String::from_utf8(tasks.stdout).unwrap();
         if !tasks.lines().any(|l| l.starts_with("telltale-audit") && l.contains(" D")) {
             return;
         }
-        std::thread::sleep(Duration::from_secs(1));
+        auditctl("-m wake");
+        std::thread::sleep(Duration::from_millis(100));
     }
     panic!("helpers of other tests sleep for two minutes");
 }
@@ -235,7 +239,7 @@ fn restarts_during_an_overflow_do_not_pile_up_sleepers() {
     let Some(mut scene) = AuditScene::start() else { return };
     let storm = scene.overflow(15_000);
     let (mut helpers, mut most) = (Vec::new(), 0);
-    for _ in 0..30 {
+    for _ in 0..20 {
         let mut exporter = Exporter::start(&[]);
         audit(&exporter);
         std::thread::sleep(Duration::from_millis(300));
