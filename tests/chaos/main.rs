@@ -69,6 +69,8 @@ impl Field {
         for kind in KINDS {
             fs::create_dir(dir.path().join(kind)).unwrap();
         }
+        // Signatures are shown from the first log on that can be read.
+        fs::write(dir.path().join("copy/log"), "").unwrap();
         fs::write(dir.path().join("event.yml"), SIGNATURES).unwrap();
         let source = |kind: &str, files: &str| {
             let format = if kind == "syslog" { "syslog" } else { "plain" };
