@@ -440,7 +440,7 @@ impl Reader {
 
     /// Which files are being read for this log has changed.
     fn note_files(&mut self, path: &Path) {
-        self.read_for.retain(|_, owner| owner != path);
+        // What it reads no more is forgotten at the next scan: to look for it among thousands costs too much here.
         let files = self.followers.get(path).into_iter().flat_map(Follower::files);
         self.read_for.extend(files.map(|id| (id, path.to_owned())));
     }
