@@ -18,10 +18,13 @@ pub const SPAN: usize = 1024;
 /// `SYSFS_MAGIC` of `include/uapi/linux/magic.h`.
 const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
 
+/// From the same file.
+const OVERLAYFS_SUPER_MAGIC: rustix::fs::FsWord = 0x794c_7630;
+
 /// Which file it is, under whatever name: its device and inode.
 ///
-/// Inodes are given out again, and overlayfs changes the time of birth when it copies a file up, so neither tells that
-/// a file is another one, or the same: the bytes do ([`Place`]).
+/// Inodes are given out again (ext4 does so at once), which the time of birth tells, but not on overlayfs, which changes
+/// it when it copies a file up ([`was_given_again`]). Where neither is known the bytes tell ([`Place`]).
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct FileId {
     device: u64,
@@ -49,6 +52,22 @@ impl FileId {
     pub fn is_reborn(&self, now: &Self) -> bool {
         self == now && self.born != now.born && self.born > 0 && now.born > 0
     }
+}
+
+/// Whether device and inode were given to another file since: the one that is at `path` or was there a moment ago.
+/// What overlayfs has copied up is the same file.
+pub fn was_given_again(before: &FileId, now: &FileId, path: &Path) -> bool {
+    before.is_reborn(now) && !copies_up(path)
+}
+
+/// Whether the filesystem copies a file up when it is first written, and with it gives it another time of birth.
+fn copies_up(path: &Path) -> bool {
+    #[cfg(test)]
+    if let Some(copies_up) = stamps::copies_up() {
+        return copies_up;
+    }
+    let directory = path.parent().unwrap_or(path);
+    rustix::fs::statfs(directory).is_ok_and(|found| found.f_type == OVERLAYFS_SUPER_MAGIC)
 }
 
 /// How far a file was read, and by what it is recognised.
@@ -226,12 +245,13 @@ pub fn changed(meta: &Metadata) -> i64 {
 /// outcome depends on how quick the machine is.
 #[cfg(test)]
 pub mod stamps {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::collections::HashMap;
 
     thread_local! {
         static STAMPS: RefCell<HashMap<u64, (i64, i64)>> = RefCell::default();
         static CHANGED: RefCell<HashMap<u64, i64>> = RefCell::default();
+        static COPIES_UP: Cell<Option<bool>> = const { Cell::new(None) };
     }
 
     /// When the file with this inode was created and last written, if a model has said so.
@@ -254,8 +274,19 @@ pub mod stamps {
         CHANGED.with_borrow_mut(|stamps| stamps.insert(inode, time));
     }
 
+    /// Whether its filesystem is overlayfs, if a model has said so.
+    pub fn copies_up() -> Option<bool> {
+        COPIES_UP.get()
+    }
+
+    /// From now on it is, or is not.
+    pub fn set_copies_up(copies_up: bool) {
+        COPIES_UP.set(Some(copies_up));
+    }
+
     /// A new model begins.
     pub fn clear() {
+        COPIES_UP.set(None);
         STAMPS.with_borrow_mut(HashMap::clear);
         CHANGED.with_borrow_mut(HashMap::clear);
     }

@@ -159,7 +159,7 @@ pub struct Follower {
     from_end: bool,
     /// Since when there has been no file.
     missing: Option<Instant>,
-    /// Size and time of the live file when its end was seen.
+    /// Size and time of the live file when its end was seen, if another size or time tells that it has changed.
     seen: Option<(u64, i64)>,
     /// Time of the directory when nothing was found in it.
     searched: Option<i64>,
@@ -267,7 +267,7 @@ impl Follower {
     /// Closes the live file, to open it again when it changes: there are more files than descriptors.
     pub fn park(&mut self) {
         for generation in &mut self.generations {
-            if generation.kept.role == Role::Live && self.seen.is_some() {
+            if generation.kept.role == Role::Live {
                 generation.content = None;
             }
         }
@@ -352,7 +352,8 @@ impl Follower {
         let live = self.generations.last().is_some_and(same);
         if live {
             self.missing = None;
-            self.seen = stamp;
+            // A file that was written just now can be written or truncated again without its time changing.
+            self.seen = stamp.filter(|(_, modified)| self.wall - modified > TICK_NANOS);
             return Ok(Look::Idle);
         }
         self.seen = None;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::content::{self, FileId, SPAN, nanos};
+use super::content::{self, FileId, SPAN, nanos, was_given_again};
 use super::counts::{Counter, Counts, File, Form, Published, Shared};
 use super::effects::{Effects, Rotation};
 use super::follower::{At, Follower, Look};
@@ -53,7 +53,7 @@ pub struct Reader {
     /// When each directory that logs may appear in was last changed, as of the last scan.
     directories: BTreeMap<PathBuf, Option<i64>>,
     /// Which log each file is being read for.
-    read_for: HashMap<FileId, PathBuf>,
+    read_for: ReadFor,
     /// When logs that were let go of were last looked at, in nanoseconds since 1970.
     left_at: HashMap<PathBuf, i64>,
     /// When this run began, likewise.
@@ -75,6 +75,23 @@ pub struct Reader {
 /// The rotated files in the directories of logs that are new, by directory and log: each directory is listed once.
 type Rotated = HashMap<PathBuf, HashMap<OsString, Vec<Sibling>>>;
 
+/// Which log each file is being read for, and when the file was created: its inode may have been given out again.
+#[derive(Default)]
+struct ReadFor(HashMap<FileId, (FileId, PathBuf)>);
+
+impl ReadFor {
+    /// Notes that these files are being read for this log.
+    fn add(&mut self, files: impl IntoIterator<Item = FileId>, log: &Path) {
+        self.0.extend(files.into_iter().map(|id| (id, (id, log.to_owned()))));
+    }
+
+    /// The log that a file, which is under this path or beside it, is being read for.
+    fn log_of(&self, id: FileId, path: &Path) -> Option<&Path> {
+        let (read, log) = self.0.get(&id)?;
+        (!was_given_again(read, &id, path)).then_some(log.as_path())
+    }
+}
+
 /// A directory whose time is younger than that may change again without its time changing (FAT keeps 2 s).
 const SETTLED_NANOS: i64 = 2_100_000_000;
 
@@ -94,7 +111,7 @@ impl Reader {
             failing: HashMap::new(),
             watch: Watch::new(),
             directories: BTreeMap::new(),
-            read_for: HashMap::new(),
+            read_for: ReadFor::default(),
             left_at: HashMap::new(),
             since: nanos(SystemTime::now()),
             buffer: vec![0; SPAN + CHUNK],
@@ -207,15 +224,14 @@ impl Reader {
     /// Gives a file that was renamed from one followed name to another to the log that it is now: log4j2 renames
     /// `app-1.log` to `app-2.log`, and others swap two names.
     fn hand_over(&mut self) {
-        self.read_for = self
-            .followers
-            .iter()
-            .flat_map(|(path, follower)| follower.files().map(|id| (id, path.clone())))
-            .collect();
+        self.read_for = ReadFor::default();
+        for (path, follower) in &self.followers {
+            self.read_for.add(follower.files(), path);
+        }
         let moved = self.followers.iter().filter_map(|(path, follower)| {
             let id = content::id(&std::fs::metadata(path).ok()?);
-            let from = self.read_for.get(&id).filter(|from| *from != path)?;
-            follower.files().all(|own| own != id).then(|| (id, from.clone(), path.clone()))
+            let from = self.read_for.log_of(id, path).filter(|from| *from != path)?;
+            follower.files().all(|own| own != id).then(|| (id, from.to_owned(), path.clone()))
         });
         for (id, from, to) in moved.collect::<Vec<_>>() {
             self.hand_over_file(id, &from, &to);
@@ -229,7 +245,7 @@ impl Reader {
         };
         let Some(follower) = self.followers.get_mut(to) else { return };
         follower.take(given);
-        self.read_for.insert(id, to.to_owned());
+        self.read_for.add([id], to);
         self.failing.remove(to);
         let mut effects = Effects::default();
         effects.rotated(Rotation::Rename);
@@ -327,7 +343,7 @@ impl Reader {
         if id.is_some_and(|id| !named.insert(id)) {
             return;
         }
-        let from = id.and_then(|id| Some((id, self.read_for.get(&id)?.clone())));
+        let from = id.and_then(|id| Some((id, self.read_for.log_of(id, path)?.to_owned())));
         let siblings: &[Sibling] = match from {
             Some(_) => &[],
             None => rotated_files(path, rotated),
@@ -374,7 +390,7 @@ impl Reader {
         let mut effects = Effects::default();
         let open = follower.open_files();
         let read_for = &self.read_for;
-        let is_of_another = |id| read_for.get(&id).is_some_and(|owner| owner != path);
+        let is_of_another = |id| read_for.log_of(id, path).is_some_and(|owner| owner != path);
         let at = At { now, wall: nanos(SystemTime::now()), is_of_another: &is_of_another };
         let look = follower.look(&at, &mut self.buffer, &mut effects);
         self.renamed |=
@@ -442,7 +458,7 @@ impl Reader {
     fn note_files(&mut self, path: &Path) {
         // What it reads no more is forgotten at the next scan: to look for it among thousands costs too much here.
         let files = self.followers.get(path).into_iter().flat_map(Follower::files);
-        self.read_for.extend(files.map(|id| (id, path.to_owned())));
+        self.read_for.add(files, path);
     }
 
     /// Errors of the disk are tried again ever more seldom; a file that is missing, not readable yet or no

@@ -140,10 +140,11 @@ impl Scene {
     }
 }
 
+/// Until a log was read there is no count.
 fn event_count(scrape: &Scrape) -> f64 {
-    scrape.value(
-        "telltale_log_signature_matches_total{signature=\"event\",severity=\"info\",verdict=\"watch\"}",
-    )
+    scrape
+        .get("telltale_log_signature_matches_total{signature=\"event\",severity=\"info\",verdict=\"watch\"}")
+        .unwrap_or(0.0)
 }
 
 fn gzip(path: &Path) {

@@ -18,8 +18,10 @@
 //! 5. A copy that is truncated within one tick of the filesystem after its last line.
 //! 6. A copy that is made within one tick of the birth of its log: the younger one is the copy, and the other a file
 //!    whose inode was given out again.
-//! 7. A copy of a file that was renamed itself before anybody looked: a host rotates in one way.
+//! 7. A copy of a file that was renamed itself before anybody looked, or files that are renamed while the writer has
+//!    still open what was truncated before: a host rotates in one way, and where that is changed, its writer starts anew.
 //! 8. A writer that keeps more renamed files open than are followed at one time.
+//! 9. An inode that is given out twice within one tick of the filesystem, or at any time on overlayfs.
 //!
 //! A failing schedule is shrunk and printed. The long form:
 //! `PROPTEST_CASES=10000 PROPTEST_RNG_SEED=$RANDOM cargo test --lib model`.
@@ -100,9 +102,12 @@ fn step() -> impl Strategy<Value = Step> {
 /// A line of the writer. Its bytes hardly repeat: a file that was truncated and begins with the very bytes that were
 /// read of it looks as if nothing had happened.
 fn line(nth: u64) -> String {
-    let filler = (b'a'..=b'z').cycle().map(char::from);
-    format!("line {nth} ")
-        + &filler.take(usize::try_from(nth * 7 % 50).unwrap()).collect::<String>()
+    let mut dice = nth.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let letter = |_| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(nth);
+        char::from(b'a' + u8::try_from((dice >> 33) % 26).unwrap())
+    };
+    format!("line {nth} ") + &(0..nth * 7 % 50).map(letter).collect::<String>()
 }
 
 /// What the follower has counted.
@@ -124,6 +129,17 @@ enum Names {
     Dates,
 }
 
+/// What a filesystem does with inodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inodes {
+    /// It gives none out again, as tmpfs.
+    Fresh,
+    /// It gives them out again at once, if the filesystem of the temporary directory does, as ext4.
+    Recycled,
+    /// A file that is copied up keeps its inode and is born again, as on overlayfs.
+    CopiedUp,
+}
+
 /// What is the same in one schedule.
 #[derive(Debug, Clone, Copy)]
 struct Host {
@@ -134,6 +150,8 @@ struct Host {
     pace: i64,
     /// Bytes that are read at one time.
     piece: usize,
+    /// What its filesystem does with inodes.
+    inodes: Inodes,
 }
 
 fn host() -> impl Strategy<Value = Host> {
@@ -142,11 +160,13 @@ fn host() -> impl Strategy<Value = Host> {
     let tick = prop_oneof![Just(MILLI), Just(4 * MILLI), Just(1000 * MILLI), Just(2000 * MILLI)];
     let pace = prop_oneof![Just(10_000), Just(MILLI), Just(30 * MILLI), Just(700 * MILLI)];
     let piece = prop_oneof![Just(7usize), Just(100), Just(5000)];
-    (names, tick, pace, piece).prop_map(|(names, tick, pace, piece)| Host {
+    let inodes = prop_oneof![Just(Inodes::Fresh), Just(Inodes::Recycled), Just(Inodes::CopiedUp)];
+    (names, tick, pace, piece, inodes).prop_map(|(names, tick, pace, piece, inodes)| Host {
         names,
         tick,
         pace,
         piece,
+        inodes,
     })
 }
 
@@ -168,6 +188,8 @@ struct World {
     kept_for: usize,
     /// Files that begin in the middle of a line, for they were truncated there.
     split: Vec<FileId>,
+    /// Files without a name whose inode must not be given out again.
+    held: Vec<File>,
     follower: Follower,
     counted: Counted,
     saved: (State, Counted),
@@ -179,6 +201,7 @@ const START: i64 = 1_800_000_000_000_000_000;
 impl World {
     fn new(host: Host) -> Self {
         stamps::clear();
+        stamps::set_copies_up(host.inodes == Inodes::CopiedUp);
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("log"), "before our time\n").unwrap();
         let follower = Follower::new(dir.path().join("log"), Trust::Named, true, (&[], START));
@@ -196,6 +219,7 @@ impl World {
             copied: false,
             kept_for: 0,
             split: Vec::new(),
+            held: Vec::new(),
             follower,
             counted: Counted::default(),
             saved,
@@ -224,8 +248,13 @@ impl World {
     }
 
     /// A file was created.
-    fn stamp_new(&self, path: &Path) {
-        stamps::set(fs::metadata(path).unwrap().ino(), (self.stamp(), self.stamp()));
+    fn stamp_new(&mut self, path: &Path) {
+        let inode = fs::metadata(path).unwrap().ino();
+        // See 9.
+        if stamps::of(inode).is_some_and(|(born, _)| born == self.stamp()) {
+            self.wall += self.host.tick;
+        }
+        stamps::set(inode, (self.stamp(), self.stamp()));
         self.stamp_directory();
     }
 
@@ -240,13 +269,26 @@ impl World {
         stamps::set(fs::metadata(self.dir.path()).unwrap().ino(), (0, self.stamp()));
     }
 
+    /// A file is about to lose its last name.
+    fn hold_inode(&mut self, path: &Path) {
+        if self.host.inodes != Inodes::Recycled {
+            self.held.push(File::open(path).unwrap());
+        }
+    }
+
+    fn remove_file(&mut self, path: &Path) {
+        self.hold_inode(path);
+        fs::remove_file(path).unwrap();
+        self.stamp_directory();
+    }
+
     fn rename_file(&self, from: &Path, to: &Path) {
         fs::rename(from, to).unwrap();
         self.stamp_directory();
     }
 
     /// Opens the file under the name, and makes it if it is not there.
-    fn open_log(&self) -> File {
+    fn open_log(&mut self) -> File {
         let path = self.path(0, false);
         let is_new = !path.exists();
         let file = File::options().append(true).create(true).open(&path).unwrap();
@@ -314,8 +356,7 @@ impl World {
                 self.reopen();
             }
             self.catch_up();
-            fs::remove_file(&path).unwrap();
-            self.stamp_directory();
+            self.remove_file(&path);
         }
         if let Names::Down = self.host.names {
             for number in (1..KEPT).rev() {
@@ -336,7 +377,13 @@ impl World {
                 self.catch_up();
             }
             self.shift();
+            let split =
+                self.split.contains(&content::id(&fs::metadata(self.path(0, false)).unwrap()));
             self.rename_file(&self.path(0, false), &self.path(1, false));
+            if split {
+                // See 7.
+                self.reopen();
+            }
         }
         if create {
             self.open_log();
@@ -400,6 +447,7 @@ impl World {
         self.writer = Some(File::options().append(true).open(&copy).unwrap());
         self.write(more);
         stamps::set_changed(fs::metadata(&log).unwrap().ino(), self.stamp());
+        self.hold_inode(&log);
         self.rename_file(&copy, &log);
         let knows_it = |state: &State| {
             state.generations.last().is_some_and(|one| one.place.offset >= EVIDENCE)
@@ -434,9 +482,9 @@ impl World {
         encoder.write_all(&fs::read(&from).unwrap()).unwrap();
         fs::write(&to, encoder.finish().unwrap()).unwrap();
         let (_, modified) = stamps::of(fs::metadata(&from).unwrap().ino()).unwrap();
+        self.stamp_new(&to);
         stamps::set(fs::metadata(&to).unwrap().ino(), (self.stamp(), modified));
-        fs::remove_file(&from).unwrap();
-        self.stamp_directory();
+        self.remove_file(&from);
     }
 
     fn look(&mut self) -> Look {
@@ -487,7 +535,8 @@ impl World {
             Step::Rename(create) => self.rename(*create),
             Step::Copytruncate(between) => self.copytruncate(*between),
             Step::Replace(more) => self.replace(*more),
-            Step::CopyUp => self.copy_up(),
+            Step::CopyUp if self.host.inodes == Inodes::CopiedUp => self.copy_up(),
+            Step::CopyUp => {}
             Step::Wait(millis) => self.wall += i64::from(*millis) * 1_000_000,
             Step::Compress(number) => self.compress(*number),
             Step::Follow => self.follow(),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind::NotFound, ErrorKind::PermissionDenied};
 use std::path::Path;
 
-use super::super::content::{self, Content, Place};
+use super::super::content::{self, Chunk, Content, Place, was_given_again};
 use super::super::rotated::Sibling;
 use super::EVIDENCE;
 
@@ -16,13 +16,22 @@ pub(super) fn created(sibling: &Sibling) -> i64 {
 /// Whether the file of this place may have been replaced by a copy of it, as editors and rsync do: it is under no
 /// name of a rotated one.
 pub(super) fn may_be_replaced(place: &Place, siblings: &[Sibling]) -> bool {
-    let is_it = |sibling: &Sibling| sibling.id == place.id && !place.id.is_reborn(&sibling.id);
+    let is_it = |sibling: &Sibling| {
+        sibling.id == place.id && !was_given_again(&place.id, &sibling.id, &sibling.path)
+    };
     place.offset > 0 && !siblings.iter().any(is_it)
 }
 
 /// Whether a rotated file is this place's; one that cannot be read is not.
 pub(super) fn holds(sibling: &Sibling, place: &Place) -> bool {
     open_at(sibling, place).is_ok_and(|content| content.is_some())
+}
+
+/// Whether a rotated file has all of this place's file in it, and more.
+pub(super) fn goes_beyond(sibling: &Sibling, place: &Place) -> io::Result<bool> {
+    let Some(mut content) = look_into(sibling, place)? else { return Ok(false) };
+    let mut buffer = [0; content::SPAN + 1];
+    Ok(matches!(content.read(place, &mut buffer), Ok(Chunk::Data(_))))
 }
 
 /// What a sibling has at this place; one that cannot be read is not the one. One that is gone since it was listed

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::content::{self, FileId, Place};
+use super::super::content::{self, FileId, Place, was_given_again};
 use super::super::rotated::Sibling;
 use super::EVIDENCE;
 use super::opened::{holds, look_into_head};
@@ -67,7 +67,13 @@ impl Print {
 
     /// Whether it is this file as it lies on the disk.
     fn lies_there(&self, sibling: &Sibling) -> bool {
-        self.how != How::Bytes && self.place.id == sibling.id && self.place.offset == sibling.size
+        self.how != How::Bytes && self.place.offset == sibling.size && self.is_file(sibling)
+    }
+
+    /// Whether a sibling is the same file, whatever is in it.
+    fn is_file(&self, sibling: &Sibling) -> bool {
+        let id = &self.place.id;
+        *id == sibling.id && !was_given_again(id, &sibling.id, &sibling.path)
     }
 
     /// Whether both were last written within the same second: FAT, tar and old compressors keep no more.
@@ -84,9 +90,9 @@ impl Print {
             return before && !sibling.compressed && self.modified == sibling.modified;
         }
         if place.offset == 0 {
-            return place.id == sibling.id && head.is_empty();
+            return self.is_file(sibling) && head.is_empty();
         }
-        let plain = place.id == sibling.id && !sibling.compressed;
+        let plain = !sibling.compressed && self.is_file(sibling);
         // Few bytes may be those that a program begins every log with: then the whole must be the same, and its time.
         let enough = plain
             || place.offset >= EVIDENCE

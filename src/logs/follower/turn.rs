@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-use super::super::content::{self, Content, FileId, Place};
+use super::super::content::{self, Content, FileId, Place, was_given_again};
 use super::super::effects::{Effects, Lost, Rotation};
 use super::super::lines::{Lines, MAX_LINE};
 use super::super::rotated::{self, Sibling};
-use super::opened::{holds, is_being_copied, look_into, may_be_replaced, overrun};
+use super::opened::{goes_beyond, holds, is_being_copied, look_into, may_be_replaced, overrun};
 use super::prints::{Known, Print, Prints};
 use super::{At, COPY_NANOS, EVIDENCE, Follower, Generation, Kept, Role, refuse_foreign};
 
@@ -52,7 +52,9 @@ impl Follower {
                     continue;
                 }
                 effects.rotated(self.how(nth, &siblings));
-                self.generations[nth].kept.role = Role::Lingering;
+                let one = &mut self.generations[nth];
+                let grows = one.content.as_ref().is_some_and(Content::grows);
+                one.kept.role = if grows { Role::Lingering } else { Role::Copy };
             } else if one.kept.role == Role::Lingering && there_id == Some(one.kept.place.id) {
                 self.generations[nth].kept.role = Role::Live;
             }
@@ -84,7 +86,8 @@ impl Follower {
 
     /// Whether a file is none of the generations.
     fn owns_not(&self, id: FileId) -> bool {
-        self.generations.iter().all(|one| one.kept.place.id != id)
+        let is_it = |one: &FileId| *one == id && !was_given_again(one, &id, &self.real);
+        !self.files().any(|one| is_it(&one))
     }
 
     /// Whether all that is missing is the live file, and it is still under its name. Listing thousands
@@ -97,7 +100,9 @@ impl Follower {
         let mut missing = self.generations.iter_mut().filter(|one| one.content.is_none());
         let (Some(one), None) = (missing.next(), missing.next()) else { return Ok(false) };
         let Some((file, id)) = there else { return Ok(false) };
-        if one.kept.role != Role::Live || id != one.kept.place.id {
+        let before = one.kept.place.id;
+        if one.kept.role != Role::Live || id != before || was_given_again(&before, &id, &self.real)
+        {
             return Ok(false);
         }
         one.content = Content::at(file, false, &one.kept.place)?;
@@ -212,11 +217,12 @@ impl Follower {
         let other = match there.filter(|(_, id)| *id == place.id) {
             // An inode that was given out again is another file.
             Some((file, id)) => {
-                !place.id.is_reborn(id) && Content::at(file.try_clone()?, false, place)?.is_none()
+                !was_given_again(&place.id, id, &self.path)
+                    && Content::at(file.try_clone()?, false, place)?.is_none()
             }
             None => siblings.iter().any(|sibling| {
                 sibling.id == place.id
-                    && !place.id.is_reborn(&sibling.id)
+                    && !was_given_again(&place.id, &sibling.id, &sibling.path)
                     && !sibling.compressed
                     && !holds(sibling, place)
             }),
@@ -246,10 +252,12 @@ impl Follower {
         let last = nth + 1 == self.generations.len();
         let place = self.generations[nth].kept.place;
         let was_live = self.generations[nth].kept.role == Role::Live;
-        // Of a file that nothing was read of, only its birth tells that its inode was given out again.
-        let is_it = |id: FileId| id == place.id && (place.offset > 0 || !place.id.is_reborn(&id));
+        let given_again = |id| was_given_again(&place.id, &id, &self.real);
+        let is_it = |id: FileId| id == place.id && !given_again(id);
+        // Both the file and its copy are there when it is made, so the copy has another inode.
+        let is_other = |id: FileId| place.offset < EVIDENCE && given_again(id);
         if let Some((file, id)) = there
-            && (is_it(*id) || (last && may_be_replaced(&place, siblings)))
+            && (is_it(*id) || (last && !is_other(*id) && may_be_replaced(&place, siblings)))
             && let Some(content) = Content::at(file.try_clone()?, false, &place)?
         {
             let kept = &mut self.generations[nth].kept;
@@ -267,7 +275,7 @@ impl Follower {
             .collect();
         let by_id = siblings.iter().filter(|sibling| is_it(sibling.id));
         // By a few bytes alone it may be any that begins so: the oldest that was not read.
-        let by_bytes = siblings.iter().rev().filter(|_| place.offset > 0);
+        let by_bytes = siblings.iter().rev().filter(|one| place.offset > 0 && !is_other(one.id));
         for sibling in by_id.chain(by_bytes).filter(|sibling| !others.contains(&sibling.id)) {
             if sibling.id != place.id
                 && place.offset < EVIDENCE
@@ -277,7 +285,8 @@ impl Follower {
             }
             let Some(content) = look_into(sibling, &place)? else { continue };
             let generation = &mut self.generations[nth];
-            let renamed = sibling.id == place.id && !place.id.is_reborn(&sibling.id);
+            let renamed =
+                sibling.id == place.id && !was_given_again(&place.id, &sibling.id, &sibling.path);
             let copied = !renamed && (truncated || is_copy_of(sibling, there.map(|(_, id)| *id)));
             // A plain one may be the copy that took the log's place, and its writer may go on in it.
             if copied || sibling.compressed {
@@ -392,10 +401,14 @@ impl Follower {
             return Ok(false);
         }
         let whole = generation.print().place;
-        for sibling in siblings.iter().filter(|one| !one.compressed && self.owns_not(one.id)) {
-            if holds(sibling, &whole)
-                && let Some(content) = look_into(sibling, &place)?
-            {
+        for sibling in siblings.iter().filter(|one| self.owns_not(one.id)) {
+            // A compressed one may as well be the file itself.
+            let is_it = if sibling.compressed {
+                goes_beyond(sibling, &whole)?
+            } else {
+                holds(sibling, &whole)
+            };
+            if is_it && let Some(content) = look_into(sibling, &place)? {
                 self.generations[nth].kept.place.id = sibling.id;
                 self.generations[nth].content = Some(content);
                 return Ok(is_copy_of(sibling, there));
@@ -492,8 +505,12 @@ impl Follower {
     fn add_live(&mut self, (file, id): There, at: &At<'_>) -> io::Result<()> {
         let mut back = None;
         for print in self.prints.of_file(id) {
-            if Content::at(file.try_clone()?, false, &print.place)?.is_some() {
-                back = Some(print.place);
+            let place = &print.place;
+            if place.offset < EVIDENCE && was_given_again(&place.id, &id, &self.path) {
+                continue;
+            }
+            if Content::at(file.try_clone()?, false, place)?.is_some() {
+                back = Some(*place);
                 break;
             }
         }
