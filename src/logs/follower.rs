@@ -26,7 +26,7 @@ use super::foreign::Foreign;
 use super::lines::Lines;
 use super::rotated::Sibling;
 use super::trust::Trust;
-use prints::{Print, Prints};
+use prints::{Known, Print, Prints};
 
 /// A last line without its end is waited for so long.
 const LINE_WAIT: Duration = Duration::from_secs(60);
@@ -117,6 +117,13 @@ pub struct State {
     prints: Prints,
     /// When something was last read, in nanoseconds since 1970; 0: never.
     read_at: i64,
+}
+
+impl State {
+    /// When something was last read, in nanoseconds since 1970; 0: never.
+    pub fn read_at(&self) -> i64 {
+        self.read_at
+    }
 }
 
 /// The time of a look, and what else is followed.
@@ -264,6 +271,16 @@ impl Follower {
         self.missing.is_some() && self.generations.is_empty()
     }
 
+    /// Whether there are rotated files that are not known, which the next look is to read.
+    pub fn notice_rotated(&mut self, siblings: &[Sibling]) -> bool {
+        // One that goes meanwhile is not there any more.
+        let is_unread =
+            |one: &Sibling| self.prints.know(one).is_ok_and(|known| known != Known::Yes);
+        let unread = siblings.iter().any(is_unread);
+        self.overtaken |= unread;
+        unread
+    }
+
     /// Closes the live file, to open it again when it changes: there are more files than descriptors.
     pub fn park(&mut self) {
         for generation in &mut self.generations {
@@ -363,7 +380,9 @@ impl Follower {
             return Ok(Look::Turned);
         }
         // A file may have come and been rotated since.
-        if !self.generations.is_empty() && self.directory_changed() {
+        let unread = std::mem::take(&mut self.overtaken);
+        let was_there = !self.generations.is_empty() || (self.read_at == 0 && !self.from_end);
+        if unread || (was_there && self.directory_changed()) {
             let before = self.generations.len();
             self.turn(at, effects)?;
             if self.generations.len() != before {

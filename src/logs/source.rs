@@ -1,5 +1,8 @@
 //! The thread of a source: which logs there are, when to look at them, and what is published.
 
+#[cfg(test)]
+mod model;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -7,9 +10,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use super::content::{self, FileId, SPAN, nanos, was_given_again};
+use super::clock;
+use super::content::{self, FileId, SPAN, was_given_again};
 use super::counts::{Counter, Counts, File, Form, Published, Shared};
 use super::effects::{Effects, Rotation};
 use super::follower::{At, Follower, Look};
@@ -56,7 +60,7 @@ pub struct Reader {
     read_for: ReadFor,
     /// When logs that were let go of were last looked at, in nanoseconds since 1970.
     left_at: HashMap<PathBuf, i64>,
-    /// When this run began, likewise.
+    /// Since when logs that are not known are new, likewise: since this run began, or the last ended.
     since: i64,
     buffer: Vec<u8>,
     shared: Arc<Shared>,
@@ -113,7 +117,7 @@ impl Reader {
             directories: BTreeMap::new(),
             read_for: ReadFor::default(),
             left_at: HashMap::new(),
-            since: nanos(SystemTime::now()),
+            since: clock::wall_nanos(),
             buffer: vec![0; SPAN + CHUNK],
             shared,
             published,
@@ -124,6 +128,11 @@ impl Reader {
             born: Instant::now(),
         };
         let files = lock(&reader.published).files.clone();
+        // What an earlier run did not know came after it had last read something.
+        let read = files.values().map(|file| file.state.read_at()).max();
+        if let Some(read) = read.filter(|&read| known && read > 0) {
+            reader.since = read - SETTLED_NANOS;
+        }
         for (path, file) in files {
             let trust = reader.trust(&path);
             reader.followers.insert(path.clone(), Follower::resume(path, trust, file.state));
@@ -265,7 +274,7 @@ impl Reader {
     fn expect_in(&mut self, directory: &Path) {
         self.watch.add(directory);
         let settled = changed_at(directory).filter(|changed| {
-            (nanos(SystemTime::now()) - changed).unsigned_abs() > SETTLED_NANOS.unsigned_abs()
+            (clock::wall_nanos() - changed).unsigned_abs() > SETTLED_NANOS.unsigned_abs()
         });
         self.directories.insert(directory.to_owned(), settled);
     }
@@ -273,10 +282,16 @@ impl Reader {
     /// Lets go of logs that are over.
     fn let_go(&mut self) {
         self.open = self.followers.values().map(Follower::open_files).sum();
-        let over = |(path, follower): (&PathBuf, &Follower)| {
-            (follower.is_over() && !self.source.files.contains(path)).then(|| path.clone())
+        let mut rotated = Rotated::new();
+        let over = |(path, follower): (&PathBuf, &mut Follower)| {
+            let is_over = follower.is_over()
+                && !self.source.files.contains(path)
+                // One that has come back since, even if it was rotated meanwhile, is looked at first.
+                && !path.exists()
+                && !follower.notice_rotated(rotated_files(path, &mut rotated));
+            is_over.then(|| path.clone())
         };
-        let over: Vec<_> = self.followers.iter().filter_map(over).collect();
+        let over: Vec<_> = self.followers.iter_mut().filter_map(over).collect();
         if over.is_empty() {
             return;
         }
@@ -289,9 +304,9 @@ impl Reader {
             if self.left_at.len() >= MAX_LOGS {
                 // Its rotated files of this run might count once more if it came back; nobody has so many names.
                 self.left_at.clear();
-                self.since = nanos(SystemTime::now());
+                self.since = clock::wall_nanos();
             }
-            self.left_at.insert(path, nanos(SystemTime::now()));
+            self.left_at.insert(path, clock::wall_nanos());
         }
     }
 
@@ -351,6 +366,8 @@ impl Reader {
         let since = self.left_at.get(path).map_or(self.since, |left| self.since.max(*left));
         let follower =
             Follower::new(path.to_owned(), self.trust(path), !self.started, (siblings, since));
+        // The next run is to know what it was before anything is read of it.
+        lock(&self.published).files.entry(path.to_owned()).or_default().state = follower.state();
         self.followers.insert(path.to_owned(), follower);
         if let Some((id, from)) = from {
             self.hand_over_file(id, &from, path);
@@ -383,7 +400,7 @@ impl Reader {
 
     fn look_once(&mut self, path: &Path) -> Option<Look> {
         let follower = self.followers.get_mut(path)?;
-        let now = Instant::now();
+        let now = clock::monotonic();
         if self.failing.get(path).is_some_and(|(until, _)| now < *until) {
             return None;
         }
@@ -391,7 +408,7 @@ impl Reader {
         let open = follower.open_files();
         let read_for = &self.read_for;
         let is_of_another = |id| read_for.log_of(id, path).is_some_and(|owner| owner != path);
-        let at = At { now, wall: nanos(SystemTime::now()), is_of_another: &is_of_another };
+        let at = At { now, wall: clock::wall_nanos(), is_of_another: &is_of_another };
         let look = follower.look(&at, &mut self.buffer, &mut effects);
         self.renamed |=
             look.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy);

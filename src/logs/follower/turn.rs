@@ -79,9 +79,9 @@ impl Follower {
         Ok(())
     }
 
-    /// Whether nothing was read yet, and nothing was rotated since we began.
+    /// Whether it is to be followed from its end, and was not found yet.
     fn is_new(&self) -> bool {
-        self.generations.is_empty() && self.read_at == 0 && !self.overtaken
+        self.generations.is_empty() && self.from_end && !self.overtaken
     }
 
     /// Whether a file is none of the generations.
@@ -133,7 +133,9 @@ impl Follower {
             return Ok(false);
         }
         let older = &siblings[renamed.map_or(0, |at| at + 1)..];
-        self.add_unread(older, there.as_ref(), Some(place.id), at, effects)?;
+        // Where files are renamed, none is a copy.
+        let truncated = renamed.is_none().then_some(place.id);
+        self.add_unread(older, there.as_ref(), truncated, at, effects)?;
         self.overtaken = false;
         Ok(self.generations.len() > before)
     }
