@@ -12,6 +12,7 @@
 //! 4. A file that got another log's name and is rotated as that: a host rotates in one way.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -243,7 +244,7 @@ impl World {
         let mut text = String::new();
         for _ in 0..count {
             let number = self.lines + 1000;
-            text += &format!("line {number} of {nth}\n");
+            writeln!(text, "line {number} of {nth}").unwrap();
             let digits = number.to_string();
             let digits = digits[digits.len() - 3..].chars();
             for (name, digit) in ["hundred", "ten", "one"].into_iter().zip(digits) {
