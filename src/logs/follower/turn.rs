@@ -254,12 +254,14 @@ impl Follower {
         let last = nth + 1 == self.generations.len();
         let place = self.generations[nth].kept.place;
         let was_live = self.generations[nth].kept.role == Role::Live;
+        let may_be_replaced =
+            last && may_be_replaced(&place, siblings) && !self.may_be_rotated(&place, siblings)?;
         let given_again = |id| was_given_again(&place.id, &id, &self.real);
         let is_it = |id: FileId| id == place.id && !given_again(id);
         // Both the file and its copy are there when it is made, so the copy has another inode.
         let is_other = |id: FileId| place.offset < EVIDENCE && given_again(id);
         if let Some((file, id)) = there
-            && (is_it(*id) || (last && !is_other(*id) && may_be_replaced(&place, siblings)))
+            && (is_it(*id) || (may_be_replaced && !is_other(*id)))
             && let Some(content) = Content::at(file.try_clone()?, false, &place)?
         {
             let kept = &mut self.generations[nth].kept;
@@ -331,6 +333,17 @@ impl Follower {
                 cannot be found: neither the file nor a rotated one holds it");
         }
         Ok(())
+    }
+
+    /// Whether a rotated file that was not read begins with the few bytes of this place: then it is likelier to be the
+    /// file than the one under the name, which would have to be a copy.
+    fn may_be_rotated(&mut self, place: &Place, siblings: &[Sibling]) -> io::Result<bool> {
+        for sibling in siblings.iter().filter(|_| place.offset < EVIDENCE) {
+            if self.prints.know(sibling)? == Known::No && look_into(sibling, place)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The copy of a truncated file that was made before we read the last of it: between copying and truncating,
@@ -486,8 +499,9 @@ impl Follower {
             // Before those that came after it.
             let before = self.generations.iter().position(|one| {
                 let id = one.kept.place.id;
-                let newer = newer[..nth].iter().any(|(sibling, _)| sibling.id == id);
-                newer || there_id == Some(id) || (copies && truncated == Some(id))
+                let is_it = |now: FileId| id == now && !was_given_again(&id, &now, &self.real);
+                let newer = newer[..nth].iter().any(|(sibling, _)| is_it(sibling.id));
+                newer || there_id.is_some_and(is_it) || (copies && truncated.is_some_and(is_it))
             });
             let before = before.unwrap_or(self.generations.len());
             if let Some(next) = self.generations.get_mut(before)
