@@ -351,10 +351,19 @@ impl Follower {
             }
             match chunk {
                 Some(Chunk::Data(count))
-                    if live && self.generations[nth].kept.place.offset == 0 =>
+                    if self.generations[nth].kept.place.offset == 0
+                        && Foreign::of(&buffer[..count]).is_some() =>
                 {
-                    refuse_foreign(&buffer[..count])?;
-                    return Ok(Look::Data(nth, count));
+                    if same(&self.generations[nth]) {
+                        refuse_foreign(&buffer[..count])?;
+                    }
+                    let path = self.path.display();
+                    let bytes = self.generations[nth].kept.size;
+                    tracing::warn!(%path, bytes, "a rotated file of the log is no text of lines; what is in it is \
+                        lost");
+                    effects.lost(Lost::Unreadable, bytes);
+                    self.finish(nth, effects);
+                    return Ok(Look::Turned);
                 }
                 Some(Chunk::Data(count)) => return Ok(Look::Data(nth, count)),
                 Some(Chunk::Truncated) => {

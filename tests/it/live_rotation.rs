@@ -1,5 +1,6 @@
 //! Rotations that make others lose lines, each against the real binary: every line is counted once.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
@@ -21,6 +22,8 @@ pub struct Scene {
     pub home: TempDir,
     pub flags: Vec<String>,
     pub exporter: Option<Exporter>,
+    /// What the exporter is started by.
+    pub starter: Vec<String>,
     /// Events that were written.
     pub written: u32,
 }
@@ -34,18 +37,23 @@ fn of(name: &str, label: &str) -> String {
 impl Scene {
     /// Follows `log`, or what else the configuration names in the directory.
     pub fn new(files: &str) -> Self {
+        Self::with(files, "format: plain")
+    }
+
+    /// The same with other keys of the source.
+    pub fn with(files: &str, keys: &str) -> Self {
         let (dir, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::create_dir(dir.path().join("logs")).unwrap();
         fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
         fs::write(dir.path().join("event.yml"), SIGNATURE).unwrap();
         let config = format!(
             "logs:\n  signatures: ['{0}/event.yml']\n  sources:\n    - {{name: app, files: ['{0}/logs/{files}'], \
-             format: plain}}\n",
+             {keys}}}\n",
             dir.path().display()
         );
         fs::write(dir.path().join("telltale.yml"), config).unwrap();
         let flags = vec![format!("--config.file={}/telltale.yml", dir.path().display())];
-        Self { dir, home, flags, exporter: None, written: 0 }
+        Self { dir, home, flags, exporter: None, starter: Vec::new(), written: 0 }
     }
 
     /// The same with an exporter that runs already, and a log of before its time.
@@ -61,8 +69,15 @@ impl Scene {
     }
 
     pub fn start(&mut self) {
-        let flags: Vec<_> = self.flags.iter().map(String::as_str).collect();
-        self.exporter = Some(Exporter::start_in(self.home.path(), &flags));
+        let exporter = exporter_command();
+        let mut words = self.starter.iter().map(OsStr::new).chain([exporter.get_program()]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).args(&self.flags).arg("--web.listen-address=127.0.0.1:0");
+        self.exporter = Some(Exporter::run_in(self.home.path(), command));
+    }
+
+    pub fn stop(&mut self) {
+        self.exporter.as_mut().unwrap().stop(Signal::TERM);
     }
 
     fn signal(&mut self, signal: Signal) {
@@ -71,7 +86,7 @@ impl Scene {
     }
 
     /// `kill -9`, and a new start.
-    fn kill_and_start(&mut self) {
+    pub fn kill_and_start(&mut self) {
         self.exporter.as_mut().unwrap().stop(Signal::KILL);
         self.start();
     }

@@ -22,6 +22,8 @@ mod live_cgroups;
 mod live_journal;
 mod live_kills;
 mod live_kmsg;
+mod live_log_bytes;
+mod live_log_names;
 mod live_logrotate;
 mod live_logs;
 mod live_names;

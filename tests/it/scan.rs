@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use super::common::exporter_command;
+use super::common::pack::{gz, xz, zstd};
 
 /// Program and message: one that asks to act, one harmless, two unknown, one of the kernel.
 const LINES: [(&str, &str); 6] = [
@@ -32,23 +33,6 @@ fn syslog() -> String {
         writeln!(text, "2026-11-20T05:13:{second:02}+00:00 web04 {program}: {message}").unwrap();
     }
     text
-}
-
-fn gz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn xz(bytes: &[u8]) -> Vec<u8> {
-    let options = lzma_rust2::XzOptions::with_preset(1);
-    let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zstd(bytes: &[u8]) -> Vec<u8> {
-    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
 }
 
 fn export() -> String {

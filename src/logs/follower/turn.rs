@@ -183,7 +183,8 @@ impl Follower {
     fn moved_away(&self, there: Option<FileId>, siblings: &[Sibling]) -> Vec<Sibling> {
         let read = self.generations.iter().rev().find(|one| one.kept.place.offset > 0);
         let Some(place) = read.map(|one| one.kept.place) else { return Vec::new() };
-        let beside = there == Some(place.id) || siblings.iter().any(|one| one.id == place.id);
+        let is_it = |id: FileId| id == place.id && !was_given_again(&place.id, &id, &self.real);
+        let beside = there.is_some_and(is_it) || siblings.iter().any(|one| is_it(one.id));
         let Some(base) = self.real.file_name() else { return Vec::new() };
         if beside || siblings.iter().any(|one| place.offset >= EVIDENCE && holds(one, &place)) {
             return Vec::new();
@@ -339,7 +340,10 @@ impl Follower {
     /// file than the one under the name, which would have to be a copy.
     fn may_be_rotated(&mut self, place: &Place, siblings: &[Sibling]) -> io::Result<bool> {
         for sibling in siblings.iter().filter(|_| place.offset < EVIDENCE) {
-            if self.prints.know(sibling)? == Known::No && look_into(sibling, place)?.is_some() {
+            if self.owns_not(sibling.id)
+                && self.prints.know(sibling)? == Known::No
+                && look_into(sibling, place)?.is_some()
+            {
                 return Ok(true);
             }
         }
@@ -537,10 +541,8 @@ impl Follower {
             kept = Kept::new(place, Role::Live);
             kept.place.id = id;
         } else if std::mem::take(&mut self.from_end) {
-            if let Err(error) = refuse_foreign(&content::head(file.try_clone()?, false)?) {
-                self.from_end = true;
-                return Err(error);
-            }
+            // Whatever comes in its place is new.
+            refuse_foreign(&content::head(file.try_clone()?, false)?)?;
             let (place, whole) = Place::end(&file, MAX_LINE)?;
             kept = Kept::new(place, Role::Live);
             if !whole {

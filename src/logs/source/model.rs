@@ -10,6 +10,7 @@
 //! 2. An inode that is given out twice within one tick of the filesystem.
 //! 3. A log that appears and is rotated within the tick in which the exporter began, or let go of its name.
 //! 4. A file that got another log's name and is rotated as that: a host rotates in one way.
+//! 5. A writer that keeps more files open than are followed at one time.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -136,6 +137,8 @@ struct Writer {
     file: Option<File>,
     /// Rotations of this log so far.
     rotations: usize,
+    /// Files that have gone from under its name since it opened its own.
+    kept_for: usize,
 }
 
 struct World {
@@ -262,6 +265,7 @@ impl World {
 
     fn reopen(&mut self, nth: usize) {
         self.writers[nth].file = Some(self.open(&self.log_path(nth)));
+        self.writers[nth].kept_for = 0;
     }
 
     fn open(&mut self, path: &Path) -> File {
@@ -338,8 +342,17 @@ impl World {
             }
         };
         self.rename(&log, &self.rotated_path(nth, number));
+        self.let_go_in_time(nth);
         if create {
             self.open(&log);
+        }
+    }
+
+    /// See 5.
+    fn let_go_in_time(&mut self, nth: usize) {
+        self.writers[nth].kept_for += 1;
+        if self.writers[nth].kept_for >= 3 {
+            self.writers[nth].file = None;
         }
     }
 
@@ -357,7 +370,7 @@ impl World {
     fn appear(&mut self, lines: usize) {
         let log = char::from(b'a' + u8::try_from(self.writers.len() % 26).unwrap());
         let log = format!("{log}{}", self.writers.len() / 26);
-        self.writers.push(Writer { log, file: None, rotations: 0 });
+        self.writers.push(Writer { log, file: None, rotations: 0, kept_for: 0 });
         self.write(self.writers.len() - 1, lines);
     }
 
@@ -433,6 +446,7 @@ impl World {
                 let path = self.log_path(self.writer(nth));
                 if path.exists() {
                     self.delete(&path);
+                    self.let_go_in_time(self.writer(nth));
                 }
             }
             Step::Wait(millis) => self.wall += i64::from(millis) * 1_000_000,

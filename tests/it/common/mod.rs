@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod exporter;
 pub mod journald;
 pub mod load;
+pub mod pack;
 pub mod text;
 
 pub use audit::AuditScene;
