@@ -350,22 +350,10 @@ impl Follower {
                 return Ok(Look::Turned);
             }
             match chunk {
-                Some(Chunk::Data(count))
-                    if self.generations[nth].kept.place.offset == 0
-                        && Foreign::of(&buffer[..count]).is_some() =>
-                {
-                    if same(&self.generations[nth]) {
-                        refuse_foreign(&buffer[..count])?;
-                    }
-                    let path = self.path.display();
-                    let bytes = self.generations[nth].kept.size;
-                    tracing::warn!(%path, bytes, "a rotated file of the log is no text of lines; what is in it is \
-                        lost");
-                    effects.lost(Lost::Unreadable, bytes);
-                    self.finish(nth, effects);
-                    return Ok(Look::Turned);
+                Some(Chunk::Data(count)) => {
+                    let is_there = same(&self.generations[nth]);
+                    return self.take_text(nth, &buffer[..count], is_there, effects);
                 }
-                Some(Chunk::Data(count)) => return Ok(Look::Data(nth, count)),
                 Some(Chunk::Truncated) => {
                     self.generations[nth].content = None;
                     self.turn(at, effects)?;
@@ -406,6 +394,28 @@ impl Follower {
         } else {
             Err(io::ErrorKind::NotFound.into())
         }
+    }
+
+    /// What was read, if it is text: the start of a file tells. `is_there`: it is under the name.
+    fn take_text(
+        &mut self,
+        nth: usize,
+        data: &[u8],
+        is_there: bool,
+        effects: &mut Effects,
+    ) -> io::Result<Look> {
+        let kept = &self.generations[nth].kept;
+        if kept.place.offset > 0 || Foreign::of(data).is_none() {
+            return Ok(Look::Data(nth, data.len()));
+        }
+        if is_there {
+            refuse_foreign(data)?;
+        }
+        let (path, bytes) = (self.path.display(), kept.size);
+        tracing::warn!(%path, bytes, "a rotated file of the log is no text of lines; what is in it is lost");
+        effects.lost(Lost::Unreadable, bytes);
+        self.finish(nth, effects);
+        Ok(Look::Turned)
     }
 
     /// Takes in what [`look`](Self::look) read, and hands out its lines.
