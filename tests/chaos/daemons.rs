@@ -57,7 +57,8 @@ impl Mtail {
         let program = "counter events by kind\n/(?P<kind>\\w+)-event / {\n  events[$kind]++\n}\n";
         fs::write(programs.join("events.mtail"), program).unwrap();
         let port = free_port();
-        let logs = ["file/*.log", "copy/log", "syslog/messages"].map(|name| dir.join(name));
+        let logs = ["file/*.log", "copy/log", "syslog/messages", "app/*.log", "swap/*.log"];
+        let logs = logs.map(|name| dir.join(name));
         let mut command = Command::new("mtail");
         command
             .arg("--progs")

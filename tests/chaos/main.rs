@@ -1,5 +1,6 @@
-//! Real writers, real logrotate, real rsyslogd, and an exporter that is killed and stopped at random; a
-//! real Prometheus scrapes it each second, and mtail follows the same files beside it.
+//! Real writers, real logrotate, real rsyslogd, logs that are renamed as log4j2 does it and that swap their names, and
+//! an exporter that is killed and stopped at random; a real Prometheus scrapes it each second, and mtail follows the
+//! same files beside it.
 //!
 //! In the end the counters must equal what was written, digit by digit of the lines' numbers; where
 //! copytruncate destroyed lines that no file holds, they must lie between what the files hold and what
@@ -26,8 +27,9 @@ use std::time::{Duration, Instant};
 
 use common::{Exporter, Need, Prometheus, Scrape, eventually, need};
 use daemons::{Mtail, Rsyslog};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::Signal;
-use writer::Writer;
+use writer::{Numbers, Writer};
 
 /// Each line is an event; its number is counted by digit, so that a line that is lost and one that is
 /// counted twice do not make up for each other.
@@ -36,11 +38,15 @@ const SIGNATURES: &str = r"
    severity: info, verdict: watch, captures: [hundred, ten, one]}
 - {id: copy-event, title: An event, pattern: '^copy-event \d+(?P<hundred>\d)(?P<ten>\d)(?P<one>\d) of a writer$',
    severity: info, verdict: watch, captures: [hundred, ten, one]}
+- {id: app-event, title: An event, pattern: '^app-event \d+(?P<hundred>\d)(?P<ten>\d)(?P<one>\d) of a writer$',
+   severity: info, verdict: watch, captures: [hundred, ten, one]}
+- {id: swap-event, title: An event, pattern: '^swap-event \d+(?P<hundred>\d)(?P<ten>\d)(?P<one>\d) of a writer$',
+   severity: info, verdict: watch, captures: [hundred, ten, one]}
 - {id: syslog-event, title: An event, pattern: '^syslog-event \d+(?P<hundred>\d)(?P<ten>\d)(?P<one>\d) of a writer$',
    severity: info, verdict: watch, captures: [hundred, ten, one]}
 ";
 
-const KINDS: [&str; 3] = ["file", "copy", "syslog"];
+const KINDS: [&str; 5] = ["file", "copy", "syslog", "app", "swap"];
 
 /// Counts by capture and digit.
 type Digits = BTreeMap<(usize, char), u32>;
@@ -78,11 +84,13 @@ impl Field {
             format!("    - {{name: {kind}, files: ['{at}/{kind}/{files}'], format: {format}}}\n")
         };
         let config = format!(
-            "logs:\n  signatures: ['{}/event.yml']\n  sources:\n{}{}{}",
+            "logs:\n  signatures: ['{}/event.yml']\n  sources:\n{}{}{}{}{}",
             dir.path().display(),
             source("file", "*.log"),
             source("copy", "log"),
             source("syslog", "messages"),
+            source("app", "*.log"),
+            source("swap", "*.log"),
         );
         fs::write(dir.path().join("telltale.yml"), config).unwrap();
         let port = common::daemon::free_port();
@@ -130,6 +138,9 @@ impl Field {
             .output();
         let output = output.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        // Where logs change their names, the writers go on in the files that they have open.
+        let [one, other] = ["swap/a.log", "swap/b.log"].map(|name| self.path(name));
+        renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE).unwrap();
     }
 
     /// Numbers that the files of a kind hold, rotated and compressed ones included.
@@ -257,6 +268,20 @@ fn no_line_is_lost_or_counted_twice() {
         Writer::to_file(&field.path("file/two.log"), "file-event", seed + 1),
         Writer::in_place(&field.path("copy/log"), "copy-event", seed + 2),
         Writer::to_socket(&rsyslog.socket, "syslog-event", seed + 3),
+        Writer::rotating(
+            &field.path("app/up.log"),
+            "app-event",
+            seed + 4,
+            Numbers::HighestIsNewest,
+        ),
+        Writer::rotating(
+            &field.path("app/down.log"),
+            "app-event",
+            seed + 5,
+            Numbers::LowestIsNewest,
+        ),
+        Writer::in_place(&field.path("swap/a.log"), "swap-event", seed + 6),
+        Writer::in_place(&field.path("swap/b.log"), "swap-event", seed + 7),
     ];
 
     let end = Instant::now() + Duration::from_secs(seconds);
@@ -271,6 +296,8 @@ fn no_line_is_lost_or_counted_twice() {
         ("file", [&written[0][..], &written[1][..]].concat()),
         ("copy", written[2].clone()),
         ("syslog", written[3].clone()),
+        ("app", [&written[4][..], &written[5][..]].concat()),
+        ("swap", [&written[6][..], &written[7][..]].concat()),
     ]);
     eventually("rsyslogd has written everything", || {
         field.held("syslog").len() == written["syslog"].len()
@@ -322,7 +349,7 @@ fn no_line_is_lost_or_counted_twice() {
         assert!(samples.is_sorted(), "{kind}: a counter fell: {samples:?}");
         let increase = daemons::increase(&samples);
         assert_eq!(increase, counted, "{kind}: what Prometheus makes of it");
-        for reason in ["cut", "hole", "truncated", "gone"] {
+        for reason in ["cut", "hole", "truncated", "gone", "unreadable"] {
             let series =
                 format!("telltale_log_lost_bytes_total{{source=\"{kind}\",reason=\"{reason}\"}}");
             assert_eq!(scrape.value(&series), 0.0, "{kind} {reason}");

@@ -15,6 +15,15 @@ use super::Dice;
 /// The number of the next line of any writer: no two write the same.
 static NEXT: AtomicU32 = AtomicU32::new(100_000);
 
+/// Which rotated file has which number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Numbers {
+    /// log4j2's `fileIndex="max"`.
+    HighestIsNewest,
+    /// `fileIndex="min"`.
+    LowestIsNewest,
+}
+
 /// A writer on its thread.
 pub(crate) struct Writer {
     ends: Arc<AtomicBool>,
@@ -46,6 +55,33 @@ impl Writer {
     pub(crate) fn in_place(path: &Path, word: &'static str, seed: u64) -> Self {
         let mut log = Log::open(path);
         Self::spawn(word, seed, move |line| log.file.write_all(line.as_bytes()).unwrap())
+    }
+
+    /// Like log4j2 with `app-%i.log`: it renames its log itself, to a name that is followed, too.
+    pub(crate) fn rotating(path: &Path, word: &'static str, seed: u64, numbers: Numbers) -> Self {
+        let mut log = Log::open(path);
+        let mut dice = Dice(seed.max(1));
+        let mut rotations = 0;
+        Self::spawn(word, seed, move |line| {
+            if dice.below(1500) == 0 {
+                rotations += 1;
+                let stem = log.path.with_extension("");
+                let rotated =
+                    |number: u32| PathBuf::from(format!("{}-{number}.log", stem.display()));
+                let first = match numbers {
+                    Numbers::HighestIsNewest => rotations,
+                    Numbers::LowestIsNewest => {
+                        for number in (1..rotations).rev() {
+                            std::fs::rename(rotated(number), rotated(number + 1)).unwrap();
+                        }
+                        1
+                    }
+                };
+                std::fs::rename(&log.path, rotated(first)).unwrap();
+                log = Log::open(&log.path);
+            }
+            log.file.write_all(line.as_bytes()).unwrap();
+        })
     }
 
     /// Through syslog.
