@@ -207,6 +207,22 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
+/// The writers, each with the kind of its lines.
+fn start_writers(field: &Field, rsyslog: &Rsyslog, seed: u64) -> [(&'static str, Writer); 8] {
+    use Numbers::{HighestIsNewest, LowestIsNewest};
+    let path = |name: &str| field.path(name);
+    [
+        ("file", Writer::to_file(&path("file/one.log"), "file-event", seed)),
+        ("file", Writer::to_file(&path("file/two.log"), "file-event", seed + 1)),
+        ("copy", Writer::in_place(&path("copy/log"), "copy-event", seed + 2)),
+        ("syslog", Writer::to_socket(&rsyslog.socket, "syslog-event", seed + 3)),
+        ("app", Writer::rotating(&path("app/up.log"), "app-event", seed + 4, HighestIsNewest)),
+        ("app", Writer::rotating(&path("app/down.log"), "app-event", seed + 5, LowestIsNewest)),
+        ("swap", Writer::in_place(&path("swap/a.log"), "swap-event", seed + 6)),
+        ("swap", Writer::in_place(&path("swap/b.log"), "swap-event", seed + 7)),
+    ]
+}
+
 /// One event, by chance; what it was.
 fn disturb(field: &Field, exporter: &mut Exporter, dice: &mut Dice) -> &'static str {
     match dice.below(10) {
@@ -263,26 +279,7 @@ fn no_line_is_lost_or_counted_twice() {
     eventually("Prometheus has the counters at 0", || {
         KINDS.iter().all(|kind| prometheus.samples(&matches(kind)).first() == Some(&0.0))
     });
-    let writers = [
-        Writer::to_file(&field.path("file/one.log"), "file-event", seed),
-        Writer::to_file(&field.path("file/two.log"), "file-event", seed + 1),
-        Writer::in_place(&field.path("copy/log"), "copy-event", seed + 2),
-        Writer::to_socket(&rsyslog.socket, "syslog-event", seed + 3),
-        Writer::rotating(
-            &field.path("app/up.log"),
-            "app-event",
-            seed + 4,
-            Numbers::HighestIsNewest,
-        ),
-        Writer::rotating(
-            &field.path("app/down.log"),
-            "app-event",
-            seed + 5,
-            Numbers::LowestIsNewest,
-        ),
-        Writer::in_place(&field.path("swap/a.log"), "swap-event", seed + 6),
-        Writer::in_place(&field.path("swap/b.log"), "swap-event", seed + 7),
-    ];
+    let writers = start_writers(&field, &rsyslog, seed);
 
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut events: BTreeMap<&str, u32> = BTreeMap::new();
@@ -291,14 +288,10 @@ fn no_line_is_lost_or_counted_twice() {
         let what = disturb(&field, &mut exporter, &mut dice);
         *events.entry(what).or_default() += 1;
     }
-    let written = writers.map(Writer::stop);
-    let written = BTreeMap::from([
-        ("file", [&written[0][..], &written[1][..]].concat()),
-        ("copy", written[2].clone()),
-        ("syslog", written[3].clone()),
-        ("app", [&written[4][..], &written[5][..]].concat()),
-        ("swap", [&written[6][..], &written[7][..]].concat()),
-    ]);
+    let mut written: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for (kind, writer) in writers {
+        written.entry(kind).or_default().extend(writer.stop());
+    }
     eventually("rsyslogd has written everything", || {
         field.held("syslog").len() == written["syslog"].len()
     });
