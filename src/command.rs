@@ -1,10 +1,10 @@
 //! The sub-commands: what can be asked without serving.
 
 use std::io::Write as _;
+use std::path::Path;
 
 use clap::{Subcommand, ValueEnum};
 
-use crate::args::Args;
 use crate::config::Config;
 use crate::logs::catalog;
 use crate::logs::signature::Signature;
@@ -48,24 +48,9 @@ pub enum Format {
     Markdown,
 }
 
-impl Command {
-    /// Does it and says the exit code.
-    ///
-    /// # Errors
-    /// Bad usage or configuration: one line that says what to do.
-    pub fn run(&self, args: &Args) -> Result<u8, String> {
-        match self {
-            Self::Check => check::run(args),
-            Self::Signatures(options) => signatures::run(options, args),
-            Self::Scan(options) => scan::run(options, args),
-            Self::Kills(options) => kills::run(options),
-        }
-    }
-}
-
 /// The signatures that the configuration leaves on; what is probably not meant is said on standard error.
-fn catalogue(args: &Args) -> Result<Vec<Signature>, String> {
-    let logs = Config::read(args).map_err(|error| error.to_string())?.logs;
+fn catalogue(config_file: Option<&Path>) -> Result<Vec<Signature>, String> {
+    let logs = Config::read(config_file).map_err(|error| error.to_string())?.logs;
     let catalog = catalog::load(&logs).map_err(|error| error.to_string())?;
     for warning in &catalog.warnings {
         // Nothing can be done about a standard error that is closed.

@@ -9,8 +9,6 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_saphyr::Spanned;
 
-use crate::args::Args;
-
 mod mistakes;
 
 use mistakes::Place;
@@ -310,48 +308,23 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Config {
-    /// The configuration that the command line asks for: the file or the default, then the flags.
-    ///
-    /// # Errors
-    /// The first mistake found.
-    pub fn load(args: &Args) -> Result<Self, Error> {
-        first(Self::examine(args))
-    }
-
-    /// The same with all mistakes; what is wrong is left out of it.
-    pub fn examine(args: &Args) -> (Self, Vec<Error>) {
-        let mut mistakes = wrong_paths(args);
-        let (mut config, wrong) = Self::read_all(args);
-        mistakes.extend(wrong);
-        for (flag, text, pattern) in [
-            ("--collector.users.include", &args.users_include, &mut config.users.include),
-            ("--collector.users.exclude", &args.users_exclude, &mut config.users.exclude),
-        ] {
-            match text.as_deref().map(str::parse) {
-                Some(Ok(parsed)) => *pattern = parsed,
-                Some(Err(why)) => {
-                    let why: String = why;
-                    mistakes.push(Error(format!("{flag}: {why}")));
-                }
-                None => {}
-            }
-        }
-        (config, mistakes)
-    }
-
-    /// What the file says, or the default, whatever the flags say.
-    pub fn read(args: &Args) -> Result<Self, Error> {
-        first(Self::read_all(args))
-    }
-
-    fn read_all(args: &Args) -> (Self, Vec<Error>) {
-        match &args.config_file {
+    /// What the file says, or the default without one, and all that is wrong with it; that is left out.
+    pub fn read_all(file: Option<&Path>) -> (Self, Vec<Error>) {
+        match file {
             Some(path) => match read_file("--config.file", path) {
                 Ok(yaml) => Self::parse_all(&yaml, &path.display().to_string()),
                 Err(mistake) => (Self::default(), vec![mistake]),
             },
             None => Self::parse_all(DEFAULT, "built-in configuration"),
         }
+    }
+
+    /// What the file says, or the default without one.
+    ///
+    /// # Errors
+    /// The first mistake found.
+    pub fn read(file: Option<&Path>) -> Result<Self, Error> {
+        first(Self::read_all(file))
     }
 
     /// Parses YAML; `name` is what errors call it.
@@ -367,25 +340,11 @@ impl Config {
 }
 
 /// What was read, if nothing is wrong with it.
-fn first((config, mistakes): (Config, Vec<Error>)) -> Result<Config, Error> {
+///
+/// # Errors
+/// The first mistake.
+pub fn first((config, mistakes): (Config, Vec<Error>)) -> Result<Config, Error> {
     mistakes.into_iter().next().map_or(Ok(config), Err)
-}
-
-/// Mount points that are none are refused, rather than show a host without users.
-fn wrong_paths(args: &Args) -> Vec<Error> {
-    let paths = [
-        ("--path.procfs", &args.procfs, "loadavg"),
-        ("--path.sysfs", &args.sysfs, ""),
-        ("--path.rootfs", &args.rootfs, ""),
-    ];
-    let wrong = paths.into_iter().filter_map(|(flag, path, must_have)| {
-        let error = std::fs::metadata(path.join(must_have)).err()?;
-        let (path, what) = (path.display(), flag.trim_start_matches("--path."));
-        Some(Error(format!(
-            "{flag} {path}: no {what} is there ({error}); mount it, or correct the flag"
-        )))
-    });
-    wrong.collect()
 }
 
 /// Reads a YAML file; `what` is what errors call it.

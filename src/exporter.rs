@@ -1,10 +1,10 @@
 //! The exporter: the collectors that are on, and what one scrape gathers from them.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use crate::CollectorName;
-use crate::args::Args;
 use crate::audit::{self, Audit};
 use crate::collector::{self, BOUND, Collector, Runner, Shown};
 use crate::config::Config;
@@ -14,7 +14,7 @@ use crate::logs::signature::Signature;
 use crate::logs::{self, Logs};
 use crate::metrics::{Desc, Metrics};
 use crate::process::OwnProcess;
-use crate::reload::{Parts, Reload};
+use crate::reload::{Load, Parts, Reload};
 use crate::state::{Loaded, State};
 use crate::supervised;
 use crate::users::cgroups::Cgroups;
@@ -76,6 +76,22 @@ impl Selection {
     }
 }
 
+/// What the command line says of it.
+pub struct Setup {
+    /// The collectors that are on.
+    pub enabled: Vec<CollectorName>,
+    /// Mount point of procfs.
+    pub procfs: PathBuf,
+    /// Mount point of sysfs.
+    pub sysfs: PathBuf,
+    /// Root of the host's files.
+    pub rootfs: PathBuf,
+    /// Path of the metrics.
+    pub telemetry_path: String,
+    /// Reads the configuration again.
+    pub load: Load,
+}
+
 impl Exporter {
     /// Builds and starts the collectors that are on; `helper` is there when `audit` is, and
     /// `signatures` and `state` when `logs` is.
@@ -83,7 +99,7 @@ impl Exporter {
     /// # Errors
     /// When a thread cannot be created.
     pub fn start(
-        args: &Args,
+        setup: Setup,
         config: Config,
         helper: Option<Helper>,
         logs: Option<(Vec<Signature>, (State, Loaded))>,
@@ -92,29 +108,29 @@ impl Exporter {
         let (mut latest, mut audit_view, mut logs_view) =
             (Latest::default(), audit::View::default(), None);
         let (users, audit) = (Live::new(config.users), Live::new(config.audit));
-        let names = Names::new(&args.rootfs, names::from_nss)?;
+        let names = Names::new(&setup.rootfs, names::from_nss)?;
         let names = Arc::new(Mutex::new(names));
         let mut parts = Parts { users, audit, matcher: None };
         if let Some(helper) = helper {
-            let audit = Audit::start(helper, args.procfs.clone(), parts.audit.clone())?;
+            let audit = Audit::start(helper, setup.procfs.clone(), parts.audit.clone())?;
             audit_view = audit.view();
             collectors.push(Box::new(audit));
         }
-        if args.enabled(CollectorName::Cgroups) {
-            collectors.push(Box::new(Cgroups::new(&args.sysfs)));
+        if setup.enabled.contains(&CollectorName::Cgroups) {
+            collectors.push(Box::new(Cgroups::new(&setup.sysfs)));
         }
-        if args.enabled(CollectorName::Host) {
-            collectors.push(Box::new(Host::new(&args.procfs)));
+        if setup.enabled.contains(&CollectorName::Host) {
+            collectors.push(Box::new(Host::new(&setup.procfs)));
         }
-        if args.enabled(CollectorName::Logrotate) {
-            collectors.push(Box::new(Logrotate::new(&args.rootfs)));
+        if setup.enabled.contains(&CollectorName::Logrotate) {
+            collectors.push(Box::new(Logrotate::new(&setup.rootfs)));
         }
         if let Some((signatures, state)) = logs {
             let config = config.logs.clone();
             let logs = Logs::start(
                 signatures,
                 config,
-                (&args.rootfs, &args.procfs),
+                (&setup.rootfs, &setup.procfs),
                 state,
                 Arc::clone(&names),
             )?;
@@ -122,12 +138,12 @@ impl Exporter {
             logs_view = Some(logs.view());
             collectors.push(Box::new(logs));
         }
-        if args.enabled(CollectorName::Process) {
+        if setup.enabled.contains(&CollectorName::Process) {
             collectors.push(Box::new(OwnProcess));
         }
-        if args.enabled(CollectorName::Users) {
+        if setup.enabled.contains(&CollectorName::Users) {
             let shows = parts.users.clone();
-            let users = Users::new(&args.procfs, &args.sysfs, names, shows);
+            let users = Users::new(&setup.procfs, &setup.sysfs, names, shows);
             latest = users.latest();
             collectors.push(Box::new(users));
         }
@@ -136,8 +152,8 @@ impl Exporter {
             users: latest,
             audit: audit_view,
             logs: logs_view,
-            reload: Reload::start(args.clone(), parts, config.logs)?,
-            telemetry_path: args.telemetry_path.clone(),
+            reload: Reload::start(setup.load, parts, config.logs)?,
+            telemetry_path: setup.telemetry_path,
             started: SystemTime::now(),
         })
     }

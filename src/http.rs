@@ -1,5 +1,6 @@
 //! Accepts connections, bounds them, and lets them finish when we stop.
 
+mod listen;
 pub mod pages;
 pub mod routes;
 
@@ -19,7 +20,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 
-use crate::args::Listen;
+pub use listen::Listen;
+
 use crate::exporter::Exporter;
 use crate::live::lock;
 use crate::supervised::{self, Pause};
@@ -119,7 +121,7 @@ pub async fn serve(
             %address,
             metrics = exporter.telemetry_path,
             collectors = exporter.collectors().collect::<Vec<_>>().join(","),
-            version = crate::args::VERSION,
+            version = crate::VERSION,
             "listening"
         );
         let (connections, exporter) = (Arc::clone(&connections), Arc::clone(&exporter));

@@ -1,7 +1,7 @@
 //! `telltale_exporter`: shows who is running out of processes on a Linux host, to Prometheus.
 //!
 //! # The map of the house
-//! * [`args`] is what the command line says, [`config`] what the YAML file says.
+//! * [`cli`] is what the command line says, [`config`] what the YAML file says.
 //! * [`command`] is what can be asked without serving: `check`, `signatures`, `scan`, `kills`.
 //! * [`exporter`] builds the collectors from both and gathers one scrape.
 //! * [`collector`] gives each collector a thread, a clock and a bound; [`metrics`] is the text they
@@ -24,8 +24,8 @@
 //! first request; afterwards nothing is created, so that the exporter goes on when the host or its own
 //! user is out of processes.
 
-pub mod args;
 pub mod audit;
+pub mod cli;
 pub mod collector;
 pub mod command;
 pub mod config;
@@ -44,6 +44,10 @@ pub mod state;
 pub mod supervised;
 pub mod sys;
 pub mod users;
+
+/// Version and source revision, as `--version` prints them.
+pub const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("TELLTALE_REVISION"), ")");
 
 /// Every collector: one that is not among them cannot be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

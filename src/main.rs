@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use telltale_exporter::CollectorName;
-use telltale_exporter::args::{Args, Stop};
 use telltale_exporter::audit::{helper, listener};
-use telltale_exporter::config::Config;
-use telltale_exporter::exporter::Exporter;
+use telltale_exporter::cli::{Args, Stop};
+use telltale_exporter::exporter::{Exporter, Setup};
 use telltale_exporter::logs::catalog;
 use telltale_exporter::state::State;
 use telltale_exporter::{http, logging};
@@ -48,8 +47,8 @@ fn run() -> Result<u8, String> {
         }
         Err(Stop::Usage(line)) => return Err(line),
     };
-    if let Some(command) = &args.command {
-        return command.run(&args);
+    if let Some(done) = args.run_command() {
+        return done;
     }
     serve(&args).map(|()| FINE)
 }
@@ -63,7 +62,7 @@ fn serve(args: &Args) -> Result<(), String> {
         let _within = runtime.enter();
         signal(SignalKind::hangup()).map_err(|error| format!("cannot start: {error}"))?
     };
-    let config = Config::load(args).map_err(|error| error.to_string())?;
+    let config = args.load_config().map_err(|error| error.to_string())?;
     let catalog = args.enabled(CollectorName::Logs).then(|| catalog::load(&config.logs));
     let catalog = catalog.transpose().map_err(|error| error.to_string())?;
     // Before there is a socket or a thread that it could inherit.
@@ -79,8 +78,8 @@ fn serve(args: &Args) -> Result<(), String> {
         catalog.signatures
     });
     let state = signatures.is_some().then(|| State::open(args.state.as_deref())).transpose()?;
-    let exporter =
-        Exporter::start(args, config, helper, signatures.zip(state)).map_err(cannot_start)?;
+    let exporter = Exporter::start(setup(args), config, helper, signatures.zip(state))
+        .map_err(cannot_start)?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot_start)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_start)?;
@@ -102,6 +101,19 @@ fn serve(args: &Args) -> Result<(), String> {
     })?;
     drop(log);
     Ok(())
+}
+
+/// What the command line says of the exporter.
+fn setup(args: &Args) -> Setup {
+    let again = args.clone();
+    Setup {
+        enabled: CollectorName::ALL.into_iter().filter(|name| args.enabled(*name)).collect(),
+        procfs: args.procfs.clone(),
+        sysfs: args.sysfs.clone(),
+        rootfs: args.rootfs.clone(),
+        telemetry_path: args.telemetry_path.clone(),
+        load: Box::new(move || again.load_config()),
+    }
 }
 
 /// A log source may have thousands of files; the soft limit is 1024 for programs that use select(2).

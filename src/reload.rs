@@ -7,7 +7,6 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::args::Args;
 use crate::config::{self, Config};
 use crate::live::Live;
 use crate::logs::catalog;
@@ -51,9 +50,13 @@ pub struct Reload {
     outcome: Live<Outcome>,
 }
 
+/// Reads the configuration, as at start.
+pub type Load = Box<dyn Fn() -> Result<Config, config::Error> + Send>;
+
 /// The thread that reads: files may hang, and nobody else must.
 struct Reader {
-    args: Args,
+    /// Reads what is to run.
+    load: Load,
     parts: Parts,
     /// As at start.
     logs: config::Logs,
@@ -65,10 +68,10 @@ impl Reload {
     ///
     /// # Errors
     /// When the thread cannot be created.
-    pub fn start(args: Args, parts: Parts, logs: config::Logs) -> std::io::Result<Self> {
+    pub fn start(load: Load, parts: Parts, logs: config::Logs) -> std::io::Result<Self> {
         let outcome =
             Live::new(Outcome { loaded: SystemTime::now(), refused: None, later: Vec::new() });
-        let reader = Reader { args, parts, logs, outcome: outcome.clone() };
+        let reader = Reader { load, parts, logs, outcome: outcome.clone() };
         // One that waits is enough: it will read what is there then.
         let (requests, asked) = sync_channel(1);
         std::thread::Builder::new()
@@ -133,7 +136,7 @@ impl Reader {
 
     /// Everything is read before anything is replaced; returns what waits for a start.
     fn read(&self) -> Result<Vec<&'static str>, String> {
-        let config = Config::load(&self.args).map_err(|error| error.to_string())?;
+        let config = (self.load)().map_err(|error| error.to_string())?;
         if let Some(matcher) = &self.parts.matcher {
             let catalog = catalog::load(&config.logs).map_err(|error| error.to_string())?;
             catalog.announce();

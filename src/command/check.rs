@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::{FINE, WRONG};
-use crate::args::Args;
-use crate::config::{Config, Source};
+use crate::config::{self, Config, Source};
 use crate::logs::catalog::{self, Catalog};
 use crate::logs::signature::{Signature, Wording};
 use crate::logs::{anchors, choice};
@@ -16,9 +16,11 @@ mod paths;
 /// Anchors that are shorter make the search of every line look at more places.
 const STRONG: usize = 6;
 
-/// Prints what is wrong, or that nothing is.
-pub(super) fn run(args: &Args) -> Result<u8, String> {
-    let (config, mut mistakes) = Config::examine(args);
+/// Prints what is wrong with a configuration, or that nothing is.
+pub(crate) fn run(
+    (config, mut mistakes): (Config, Vec<config::Error>),
+    rootfs: &Path,
+) -> Result<u8, String> {
     let mut catalog = catalog::read(&config.logs);
     mistakes.append(&mut catalog.mistakes);
     let mut out = String::new();
@@ -26,8 +28,7 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
         let _ = writeln!(out, "{mistake}");
     }
     let sources = config.logs.sources.as_deref().unwrap_or_default();
-    let of_sources =
-        choice::doubles(sources).into_iter().chain(paths::unreadable(sources, &args.rootfs));
+    let of_sources = choice::doubles(sources).into_iter().chain(paths::unreadable(sources, rootfs));
     let mut warnings: Vec<_> =
         of_sources.map(|what| format!("warning: logs.sources: {what}")).collect();
     warnings.extend(catalog.warnings.iter().map(|what| format!("warning: {what}")));

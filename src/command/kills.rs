@@ -75,7 +75,7 @@ enum Form {
 }
 
 /// Tells the stories and says the exit code.
-pub(super) fn run(options: &Options) -> Result<u8, String> {
+pub(crate) fn run(options: &Options) -> Result<u8, String> {
     let zone = TimeZone::system();
     let now = Timestamp::now().as_microsecond();
     let (since, until) = (options.since.as_deref(), options.until.as_deref());

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::{FINE, FOUND, Format, WRONG};
-use crate::args::Args;
 use crate::logs::matcher::Matcher;
 use crate::logs::signature::Verdict;
 use crate::logs::times::Clock;
@@ -65,11 +64,11 @@ pub struct Options {
 }
 
 /// Reads, prints the report and says the exit code.
-pub(super) fn run(options: &Options, args: &Args) -> Result<u8, String> {
+pub(crate) fn run(options: &Options, config_file: Option<&Path>) -> Result<u8, String> {
     let zone = TimeZone::system();
     let now = Timestamp::now().as_microsecond();
     let window = Window::of(options.since.as_deref(), options.until.as_deref(), now, &zone)?;
-    let matcher = Matcher::new(super::catalogue(args)?);
+    let matcher = Matcher::new(super::catalogue(config_file)?);
     let progress = Arc::new(Progress::default());
     let mut bar = Bar::new(&options.files, &progress);
     let files = duplicates::by_log(&options.files);

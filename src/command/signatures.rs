@@ -1,12 +1,12 @@
 //! `signatures`: what is looked for.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::scan::report::{escaped, prose};
 use super::{FINE, Format};
-use crate::args::Args;
 use crate::logs::signature::{Sample, Signature, Wording};
 
 /// The arguments.
@@ -72,8 +72,8 @@ impl<'a> Listed<'a> {
 }
 
 /// Prints the list.
-pub(super) fn run(options: &Options, args: &Args) -> Result<u8, String> {
-    let signatures = super::catalogue(args)?;
+pub(crate) fn run(options: &Options, config_file: Option<&Path>) -> Result<u8, String> {
+    let signatures = super::catalogue(config_file)?;
     super::print(&match options.format {
         Format::Text => text(&signatures),
         Format::Json => {

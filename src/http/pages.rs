@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::CollectorName;
-use crate::args::VERSION;
+use crate::VERSION;
 use crate::audit;
 use crate::collector::Shown;
 use crate::exporter::Exporter;

@@ -14,6 +14,7 @@ mod exhausted;
 mod golden;
 mod host;
 mod http;
+mod imports;
 mod journal_files;
 mod kills;
 mod live_audit;

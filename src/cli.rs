@@ -1,17 +1,16 @@
 //! The command line: flags in the habit of the Prometheus exporters, with dots in long names.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+mod configuration;
+
 use std::path::PathBuf;
 
+use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Parser, ValueEnum};
 
-use crate::CollectorName;
-use crate::command::Command;
-
-/// Version and source revision, as `--version` prints them.
-pub const VERSION: &str =
-    concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("TELLTALE_REVISION"), ")");
+use crate::command::{self, Command};
+use crate::http::Listen;
+use crate::logging::{LogFormat, LogLevel};
+use crate::{CollectorName, VERSION};
 
 /// What the user asked for on the command line.
 #[derive(Debug, Clone, Parser)]
@@ -32,7 +31,7 @@ pub struct Args {
 
     /// Address to listen on; a port alone (:10121) means every address, IPv4 and IPv6. Repeatable
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10121",
-          value_parser = listen_addresses)]
+          value_parser = Listen::resolve)]
     pub listen: Vec<Listen>,
 
     /// Path of the metrics
@@ -127,34 +126,6 @@ pub struct Args {
     pub log_format: LogFormat,
 }
 
-/// `--log.level`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the names are the whole meaning")]
-pub enum LogLevel {
-    Debug,
-    Info,
-    Warn,
-    Error,
-}
-
-/// `--log.format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// `key=value` pairs.
-    Logfmt,
-    /// One JSON object a line.
-    Json,
-}
-
-/// One `--web.listen-address`, resolved: the socket addresses to try in turn.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listen {
-    /// As the user wrote it.
-    pub text: String,
-    /// The first that this host has the address family for is bound.
-    pub candidates: Vec<SocketAddr>,
-}
-
 impl Args {
     /// Parses the command line.
     ///
@@ -165,6 +136,20 @@ impl Args {
         Self::try_parse_from(words).map_err(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Print(error.to_string()),
             _ => Stop::Usage(one_line(&error)),
+        })
+    }
+
+    /// Does what the sub-command asks for, if there is one; the exit code.
+    ///
+    /// # Errors
+    /// Bad usage or configuration: one line that says what to do.
+    pub fn run_command(&self) -> Option<Result<u8, String>> {
+        let file = self.config_file.as_deref();
+        Some(match self.command.as_ref()? {
+            Command::Check => command::check::run(self.examine_config(), &self.rootfs),
+            Command::Signatures(options) => command::signatures::run(options, file),
+            Command::Scan(options) => command::scan::run(options, file),
+            Command::Kills(options) => command::kills::run(options),
         })
     }
 
@@ -227,22 +212,6 @@ fn telemetry_path(text: &str) -> Result<String, String> {
         }
         _ => Err("give a path like /metrics".to_owned()),
     }
-}
-
-fn listen_addresses(text: &str) -> Result<Listen, String> {
-    let candidates = if let Some(port) = text.strip_prefix(':') {
-        let port = port.parse().map_err(|_| format!("'{port}' is no port number (0 to 65535)"))?;
-        // The IPv6 wildcard takes IPv4 as well; the second is for hosts without IPv6.
-        vec![
-            SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), port),
-            SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), port),
-        ]
-    } else {
-        text.to_socket_addrs()
-            .map_err(|error| format!("{error}; give :10121, 127.0.0.1:10121 or [::1]:10121"))?
-            .collect()
-    };
-    Ok(Listen { text: text.to_owned(), candidates })
 }
 
 #[cfg(test)]
