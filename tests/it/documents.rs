@@ -38,6 +38,7 @@ struct Block<'a> {
     /// Where its first line stands.
     line: usize,
     language: &'a str,
+    indent: usize,
     text: String,
 }
 
@@ -48,9 +49,14 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
         match (line.trim_start().strip_prefix("```"), &mut open) {
             (Some(_), Some(_)) => blocks.extend(open.take()),
             (Some(language), None) => {
-                open = Some(Block { line: number + 2, language, text: String::new() });
+                let indent = line.len() - line.trim_start().len();
+                open = Some(Block { line: number + 2, language, indent, text: String::new() });
             }
-            (None, Some(block)) => block.text.extend([line, "\n"]),
+            (None, Some(block)) => {
+                // A block within a list is indented as the list is.
+                let indented = line.len() - line.trim_start().len();
+                block.text.extend([&line[block.indent.min(indented)..], "\n"]);
+            }
             (None, None) => {}
         }
     }
@@ -128,6 +134,22 @@ fn links_lead_to_files_and_headings_that_exist() {
     }
     assert!(seen > 50, "{seen} links");
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn paths_that_documents_name_exist() {
+    let path = Regex::new(r"`((?:src|tests|deploy|dashboards)/[a-zA-Z0-9_./-]+)[ `]").unwrap();
+    let (mut wrong, mut seen) = (BTreeSet::new(), 0);
+    for (name, text) in documents() {
+        for path in path.captures_iter(&text).map(|found| found[1].to_owned()) {
+            seen += 1;
+            if !root().join(&path).exists() {
+                wrong.insert(format!("{name}: {path}"));
+            }
+        }
+    }
+    assert!(seen > 20, "{seen} paths");
+    assert!(wrong.is_empty(), "no such file: {wrong:#?}");
 }
 
 /// What a YAML example is an example of.
