@@ -215,7 +215,7 @@ fn every_yaml_example_passes_check() {
         if name.starts_with("deploy/runbooks/") {
             continue;
         }
-        for block in blocks(&text).iter().filter(|block| block.language.starts_with("y")) {
+        for block in blocks(&text).iter().filter(|block| block.language == "yaml") {
             let place = format!("{name}:{}", block.line);
             let Some(kind) = kind(&block.text) else {
                 wrong.push(format!("{place}: neither a configuration nor signatures"));
@@ -244,7 +244,7 @@ fn the_commented_part_of_the_configuration_is_right() {
     let (before, rest) = text.split_once("  # sources:\n").unwrap();
     let commented = rest.lines().take_while(|line| line.starts_with("  #   "));
     let length: usize = commented.clone().map(|line| line.len() + 1).sum();
-    let sources: String = commented.map(|line| format!("  {}\n", &line[4..])).collect();
+    let sources: String = commented.flat_map(|line| ["  ", &line[4..], "\n"]).collect();
     let whole = format!("{before}  sources:\n{sources}{}", &rest[length..]);
     assert!(sources.contains("follow_links: true") && sources.contains("format: audit"));
     assert_eq!(checked(directory.path(), &Kind::Configuration, &whole), Ok(()));
