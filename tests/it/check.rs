@@ -281,14 +281,14 @@ fn signatures_are_listed_in_three_forms() {
     assert!(own.contains("\nmine ") && !own.contains("gnome-software-refresh"), "{own}");
 }
 
-/// After a change of the catalogue: `UPDATE_GOLDEN=1 cargo test --test it the_readme_lists`.
+/// After a change of the catalogue: `UPDATE_GOLDEN=1 cargo test --test it the_documents_list`.
 #[test]
-fn the_readme_lists_the_signatures() {
+fn the_documents_list_the_signatures() {
     const START: &str = "<!-- signatures -->\n";
     const END: &str = "<!-- /signatures -->\n";
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = readme.split_once(START).unwrap();
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/docs/SIGNATURES.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(START).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
     let (table, _) = run(&["signatures", "--format=markdown"]);
     let expected = format!("{before}{START}\n{table}\n{END}{after}");
@@ -296,5 +296,5 @@ fn the_readme_lists_the_signatures() {
         std::fs::write(&path, &expected).unwrap();
         return;
     }
-    assert!(readme == expected, "the README's table of signatures is not up to date");
+    assert!(text == expected, "SIGNATURES.md is not up to date");
 }

@@ -1,29 +1,28 @@
-//! The README and the code say the same.
+//! The documents and the code say the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::common::{Scrape, exporter_command};
+use super::documents::{document, documents};
 use super::golden::golden;
 
-fn readme() -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    std::fs::read_to_string(path).unwrap()
-}
-
-/// Type and labels by metric name, from the table that starts with `| metric |`.
+/// Type and labels by metric name, from the tables of METRICS.md that start with `| metric |`.
 fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
-    let readme = readme();
-    let table = readme.lines().skip_while(|line| !line.starts_with("| metric |")).skip(2);
-    table
-        .take_while(|line| line.starts_with('|'))
-        .map(|line| {
+    let text = document("deploy/docs/METRICS.md");
+    let mut documented = BTreeMap::new();
+    for table in text.split("\n| metric |").skip(1) {
+        for line in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
             let cells: Vec<_> = line.split('|').map(|cell| cell.trim().to_owned()).collect();
             let labels = cells[3].split(", ").filter(|label| !label.is_empty());
             let labels = labels.map(|label| label.trim_matches('`').to_owned()).collect();
-            (cells[1].trim_matches('`').to_owned(), (cells[2].clone(), labels))
-        })
-        .collect()
+            let name = cells[1].trim_matches('`').to_owned();
+            assert!(!cells[4].is_empty(), "METRICS.md does not say what {name} means");
+            let twice = documented.insert(name, (cells[2].clone(), labels));
+            assert_eq!(twice, None, "METRICS.md has it twice: {line}");
+        }
+    }
+    documented
 }
 
 /// What a healthy host does not have, with type and label.
@@ -54,10 +53,10 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     assert_eq!(
         documented.keys().collect::<Vec<_>>(),
         exported.keys().collect::<Vec<_>>(),
-        "names: README on the left, /metrics of the reference host on the right"
+        "names: METRICS.md on the left, /metrics of the reference host on the right"
     );
     for (name, is) in &exported {
-        assert_eq!(&documented[name], is, "{name}: README on the left, /metrics on the right");
+        assert_eq!(&documented[name], is, "{name}: METRICS.md on the left, /metrics on the right");
     }
 }
 
@@ -72,7 +71,6 @@ fn shipped() -> Vec<(String, String)> {
         "deploy/alertmanager/**/*.tmpl",
         "deploy/runbooks/*.md",
         "deploy/audit/**/*.rules",
-        "README.md",
     ] {
         let found = glob::glob(&root.join(pattern).to_string_lossy()).unwrap();
         for path in found.flatten() {
@@ -81,6 +79,9 @@ fn shipped() -> Vec<(String, String)> {
         }
     }
     assert!(files.len() > 50, "{}", files.len());
+    files.extend(documents().into_iter().filter(|(name, _)| {
+        name == "README.md" || name == "SECURITY.md" || name.starts_with("deploy/docs/")
+    }));
     files
 }
 
@@ -212,7 +213,7 @@ fn every_metric_is_shown_in_a_dashboard_or_has_a_reason_not_to_be() {
 fn every_flag_is_documented() {
     let help = exporter_command().arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    let readme = readme();
+    let running = document("deploy/docs/RUNNING.md");
     let flags: BTreeSet<_> = help
         .split_whitespace()
         .filter(|word| word.starts_with("--") && word.contains('.'))
@@ -220,17 +221,16 @@ fn every_flag_is_documented() {
         .collect();
     assert!(flags.len() > 10, "{help}");
     for flag in flags {
-        assert!(readme.contains(flag), "README does not mention {flag}");
+        assert!(running.contains(flag), "RUNNING.md does not mention {flag}");
     }
 }
 
 #[test]
 fn nothing_in_the_tree_is_of_one_machine() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    for file in ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "deny.toml", ".ci/run"]
-    {
-        let text =
-            std::fs::read_to_string(root.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+    let others = ["LICENSE", "deny.toml", ".ci/run", "tests/run", "deploy/telltale_exporter.yml"];
+    let others = others.map(|file| (file.to_owned(), document(file)));
+    for (file, text) in documents().into_iter().chain(others) {
         assert!(!text.contains(&*root.to_string_lossy()), "{file} names this machine's path");
     }
 }

@@ -101,10 +101,10 @@ fn it_agrees_with_ausearch_event_by_event() {
 }
 
 #[test]
-fn the_readme_shows_real_stories() {
+fn the_documents_show_real_stories() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let (_, rest) = readme.split_once("```console\n$ telltale_exporter kills ").unwrap();
+    let text = super::documents::document("deploy/docs/AUDIT.md");
+    let (_, rest) = text.split_once("```console\n$ telltale_exporter kills ").unwrap();
     let (shown, _) = rest.split_once("```").unwrap();
     let (words, shown) = shown.split_once('\n').unwrap();
     let mut command = exporter_command();

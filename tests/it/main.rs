@@ -9,6 +9,7 @@ mod check;
 mod cli;
 mod common;
 mod contract;
+mod documents;
 mod end_to_end;
 mod exhausted;
 mod golden;

@@ -319,12 +319,12 @@ fn the_other_forms_of_the_report() {
     );
 }
 
-/// What the README shows is what a reader gets; the year is that of the checkout.
+/// What SCAN.md shows is what a reader gets; the year is that of the checkout.
 #[test]
-fn the_readme_shows_a_real_scan() {
+fn the_documents_show_a_real_scan() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let (_, rest) = readme.split_once("```console\n$ telltale_exporter scan ").unwrap();
+    let text = super::documents::document("deploy/docs/SCAN.md");
+    let (_, rest) = text.split_once("```console\n$ telltale_exporter scan ").unwrap();
     let (shown, _) = rest.split_once("```").unwrap();
     let (words, shown) = shown.split_once('\n').unwrap();
     let script = format!("exec \"$0\" scan {words}");
