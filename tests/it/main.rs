@@ -22,6 +22,7 @@ mod live_cgroups;
 mod live_compressed;
 mod live_directories;
 mod live_foreign;
+mod live_handover;
 mod live_journal;
 mod live_kills;
 mod live_kmsg;
