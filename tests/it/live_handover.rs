@@ -11,10 +11,7 @@ use super::live_rotation::Scene;
 impl Scene {
     /// With another format than plain lines.
     fn with_format(files: &str, format: &str) -> Self {
-        let scene = Self::new(files);
-        let path = scene.dir.path().join("telltale.yml");
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(path, text.replace("format: plain", &format!("format: {format}"))).unwrap();
+        let scene = Self::with(files, &format!("format: {format}"));
         let own = fs::read_to_string(scene.dir.path().join("event.yml")).unwrap();
         // Each event by its number.
         let own = own.replace("\\d+ happened'", "(?P<nth>\\d+) happened'");
