@@ -171,6 +171,7 @@ impl Reader {
                 busy.extend(woken.paths);
             }
             busy.retain(|path| self.take_turn(path));
+            supervised::hold_if_asked();
         }
     }
 

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use telltale_exporter::supervised::FAULTS;
+
 use super::common::eventually;
 use super::live_rotation::Scene;
 
@@ -263,12 +265,19 @@ fn a_backlog_keeps_neither_the_start_nor_the_other_logs_waiting() {
     scene.append("a", 0);
     scene.start();
     scene.kill();
-    scene.append("a", 2_000_000);
-    let started = std::time::Instant::now();
+    scene.append("a", 200_000);
+    // More than one log is read of before the others have their turn; then its thread waits for us.
+    let faults = scene.dir.path().join("faults");
+    let hold = faults.join("hold-log-app");
+    fs::create_dir(&faults).unwrap();
+    fs::write(&hold, "").unwrap();
+    scene.starter = vec!["env".to_owned(), format!("{FAULTS}={}", faults.display())];
     scene.start();
     assert_eq!(scene.exporter().get("/-/healthy").status, 200);
-    let lag = scene.scrape().value("telltale_log_lag_bytes{source=\"app\"}");
-    assert!(lag > 0.0, "the backlog was read before it served, in {:?}", started.elapsed());
+    let lag = "telltale_log_lag_bytes{source=\"app\"}";
+    eventually("it serves while there is more to read", || scene.scrape().value(lag) > 0.0);
+    assert_eq!(scene.scrape().value(UP), 1.0);
     scene.append("b", 1);
+    fs::remove_file(hold).unwrap();
     scene.counted();
 }
