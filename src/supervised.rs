@@ -150,10 +150,7 @@ fn keep_place() {
 /// As asked.
 #[cfg(debug_assertions)]
 pub fn panic_if_asked(step: &str) {
-    use std::path::PathBuf;
-    static ASKED: std::sync::OnceLock<Option<PathBuf>> = std::sync::OnceLock::new();
-    let asked = ASKED.get_or_init(|| std::env::var_os(FAULTS).map(PathBuf::from));
-    let Some(directory) = asked else { return };
+    let Some(directory) = faults() else { return };
     for name in [step, std::thread::current().name().unwrap_or(step)] {
         let file = directory.join(name);
         let Ok(words) = std::fs::read(&file) else { continue };
@@ -164,14 +161,39 @@ pub fn panic_if_asked(step: &str) {
     }
 }
 
-/// Names the directory of [`panic_if_asked`].
+/// Waits for as long as a file with the name of this thread after `hold-` is in that directory: what is to be seen
+/// meanwhile does not depend on how quick the thread is. Not in a release.
+#[cfg(debug_assertions)]
+pub fn hold_if_asked() {
+    let Some(directory) = faults() else { return };
+    let current = std::thread::current();
+    let Some(name) = current.name() else { return };
+    let file = directory.join(format!("hold-{name}"));
+    while file.exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Names the directory of [`panic_if_asked`] and [`hold_if_asked`].
 #[cfg(debug_assertions)]
 pub const FAULTS: &str = "TELLTALE_FAULTS";
+
+#[cfg(debug_assertions)]
+fn faults() -> Option<&'static std::path::Path> {
+    use std::path::PathBuf;
+    static ASKED: std::sync::OnceLock<Option<PathBuf>> = std::sync::OnceLock::new();
+    ASKED.get_or_init(|| std::env::var_os(FAULTS).map(PathBuf::from)).as_deref()
+}
 
 /// Nobody can ask a release for it.
 #[cfg(not(debug_assertions))]
 #[inline]
 pub fn panic_if_asked(_thread: &str) {}
+
+/// Likewise.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub fn hold_if_asked() {}
 
 #[cfg(test)]
 mod tests {

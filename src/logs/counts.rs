@@ -238,6 +238,21 @@ impl<'a> Counter<'a> {
         lock(&self.shared.recent).expire();
     }
 
+    /// Joins the audit events that are open in a log whose file was renamed to the name of another with those that
+    /// are open there.
+    pub fn join(&self, own: &mut Option<Joiner>, given: Option<Joiner>, counts: &mut Counts) {
+        let Form::Audit(now) = self.form else { return };
+        let (Some(first), Some(second)) = (own.as_ref(), given.as_ref()) else {
+            *own = own.take().or(given);
+            return;
+        };
+        let mut out = Vec::new();
+        let ended = first.ended().chain(second.ended()).cloned();
+        let lines = first.open_lines().chain(second.open_lines());
+        *own = Some(Joiner::resumed(Limits::default(), ended, lines, now, &mut out));
+        self.count_events(&out, counts);
+    }
+
     fn count_events(&self, ended: &[Event], counts: &mut Counts) {
         for event in ended {
             counts.sums.lose_messages(LostMessages::Unjoined, event.left_out);

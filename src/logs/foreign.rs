@@ -1,5 +1,7 @@
 //! Files that hold no lines of text, told by how they begin.
 
+use crate::decode::Form;
+
 /// What a file is that is no log of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Foreign {
@@ -17,19 +19,16 @@ const ENOUGH: usize = 16;
 impl Foreign {
     /// What a file is that begins so; `None` for text.
     pub fn of(head: &[u8]) -> Option<Self> {
-        const COMPRESSED: [&[u8]; 5] = [
-            &[0x1f, 0x8b, 8],
-            &[0xfd, b'7', b'z', b'X', b'Z', 0],
-            &[0x28, 0xb5, 0x2f, 0xfd],
-            b"BZh",
-            &[0x04, 0x22, 0x4d, 0x18],
-        ];
+        /// bzip2 and lz4, which are not decompressed.
+        const OTHERS: [&[u8]; 2] = [b"BZh", &[0x04, 0x22, 0x4d, 0x18]];
         if head.starts_with(b"LPKSHHRH") {
             Some(Self::Journal)
         } else if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") || is_utf16(head) {
             Some(Self::Utf16)
         } else {
-            COMPRESSED.iter().any(|magic| head.starts_with(magic)).then_some(Self::Compressed)
+            let compressed =
+                Form::of(head) != Form::Plain || OTHERS.iter().any(|magic| head.starts_with(magic));
+            compressed.then_some(Self::Compressed)
         }
     }
 

@@ -197,9 +197,13 @@ fn sort(siblings: &mut Vec<Sibling>) {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use super::*;
+
+    fn set_modified(path: &Path, time: SystemTime) {
+        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
 
     #[test]
     fn names_of_rotated_files() {
@@ -244,12 +248,7 @@ mod tests {
         {
             std::fs::write(dir.path().join(name), name).unwrap();
             let time = UNIX_EPOCH + Duration::from_secs(1_000_000 - age as u64);
-            File::options()
-                .write(true)
-                .open(dir.path().join(name))
-                .unwrap()
-                .set_modified(time)
-                .unwrap();
+            set_modified(&dir.path().join(name), time);
         }
         std::fs::create_dir(dir.path().join("log.3")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("log.4")).unwrap();
@@ -272,12 +271,7 @@ mod tests {
         for (name, seconds) in [("app.log.1", 10), ("app.log.2", 20), ("app.log.3", 20)] {
             std::fs::write(dir.path().join(name), name).unwrap();
             let time = UNIX_EPOCH + Duration::from_secs(seconds);
-            File::options()
-                .write(true)
-                .open(dir.path().join(name))
-                .unwrap()
-                .set_modified(time)
-                .unwrap();
+            set_modified(&dir.path().join(name), time);
         }
         let ranks: Vec<_> = siblings(&dir.path().join("app.log"))
             .unwrap()

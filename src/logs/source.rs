@@ -171,6 +171,7 @@ impl Reader {
                 busy.extend(woken.paths);
             }
             busy.retain(|path| self.take_turn(path));
+            supervised::hold_if_asked();
         }
     }
 
@@ -201,7 +202,7 @@ impl Reader {
     fn scan(&mut self) {
         let mut notes = Vec::new();
         let mut new = BTreeSet::new();
-        self.directories.clear();
+        let before = std::mem::take(&mut self.directories);
         for entry in self.source.files.clone() {
             let found = if is_pattern(&entry) || entry.is_dir() {
                 self.matching(&entry, &mut notes)
@@ -214,7 +215,11 @@ impl Reader {
             };
             new.extend(found.into_iter().filter(|path| !self.followers.contains_key(path)));
         }
-        self.hand_over();
+        self.read_for = ReadFor::default();
+        for (path, follower) in &self.followers {
+            self.read_for.add(follower.files(), path);
+        }
+        let mut added = HashSet::new();
         if !new.is_empty() {
             let names = self.followers.keys().filter_map(|path| std::fs::metadata(path).ok());
             let mut named: HashSet<FileId> = names.map(|meta| content::id(&meta)).collect();
@@ -225,48 +230,66 @@ impl Reader {
                     break;
                 }
                 self.follow(&path, &mut named, &mut rotated);
+                added.insert(path);
             }
         }
+        self.hand_over(&before, &added);
         lock(&self.published).notes = notes;
     }
 
-    /// Gives a file that was renamed from one followed name to another to the log that it is now: log4j2 renames
-    /// `app-1.log` to `app-2.log`, and others swap two names.
-    fn hand_over(&mut self) {
-        self.read_for = ReadFor::default();
-        for (path, follower) in &self.followers {
-            self.read_for.add(follower.files(), path);
-        }
+    /// Gives files that were renamed from one followed name to another to the logs that they are now: log4j2 renames
+    /// `app-1.log` to `app-2.log`, and others swap two names. `before`: when the directories had changed at the last
+    /// scan; names in those that have not are the same files, but for those that were `added` since.
+    fn hand_over(&mut self, before: &BTreeMap<PathBuf, Option<i64>>, added: &HashSet<PathBuf>) {
+        // The name that another log was renamed to may be a link, whose file is in no directory of ours.
+        let all = std::mem::take(&mut self.renamed);
+        let may_differ = |path: &Path| {
+            let directory = path.parent().filter(|_| !all && !added.contains(path));
+            let Some(directory) = directory else { return true };
+            let now = self.directories.get(directory).copied().flatten();
+            now.is_none() || before.get(directory) != Some(&now)
+        };
         let moved = self.followers.iter().filter_map(|(path, follower)| {
-            let id = content::id(&std::fs::metadata(path).ok()?);
+            let meta = may_differ(path).then(|| std::fs::metadata(path).ok())??;
+            let id = content::id(&meta);
             let from = self.read_for.log_of(id, path).filter(|from| *from != path)?;
             follower.files().all(|own| own != id).then(|| (id, from.to_owned(), path.clone()))
         });
-        for (id, from, to) in moved.collect::<Vec<_>>() {
-            self.hand_over_file(id, &from, &to);
+        let moved: Vec<_> = moved.collect();
+        if !moved.is_empty() {
+            self.hand_over_files(&moved);
         }
     }
 
-    /// Position and what is carried between lines go together.
-    fn hand_over_file(&mut self, id: FileId, from: &Path, to: &Path) {
-        let Some(given) = self.followers.get_mut(from).and_then(|owner| owner.give(id)) else {
-            return;
-        };
-        let Some(follower) = self.followers.get_mut(to) else { return };
-        follower.take(given);
-        self.read_for.add([id], to);
-        self.failing.remove(to);
+    /// Position and what is carried between lines go together. All are given before any is taken: names may have been
+    /// swapped.
+    fn hand_over_files(&mut self, moved: &[(FileId, PathBuf, PathBuf)]) {
         let mut effects = Effects::default();
-        effects.rotated(Rotation::Rename);
-        let (left, taken) = (self.followers[from].state(), self.followers[to].state());
+        let form = self.form();
+        let counter = Counter::new(&self.shared, form);
         let mut published = lock(&self.published);
-        let given = published.files.get_mut(from).map(|file| {
-            file.state = left;
-            (std::mem::take(&mut file.before), file.joiner.take())
-        });
-        let file = published.files.entry(to.to_owned()).or_default();
-        file.state = taken;
-        (file.before, file.joiner) = given.unwrap_or_default();
+        let mut given = Vec::new();
+        for (id, from, to) in moved {
+            let Some(owner) = self.followers.get_mut(from) else { continue };
+            let Some(generation) = owner.give(*id) else { continue };
+            let file = published.files.entry(from.clone()).or_default();
+            file.state = owner.state();
+            // When the kernel started is what the next lines under this name need as well.
+            let before = file.before.clone();
+            file.before.forget_line();
+            given.push((*id, generation, before, file.joiner.take(), to));
+        }
+        for (id, generation, before, joiner, to) in given {
+            let Some(follower) = self.followers.get_mut(to) else { continue };
+            follower.take(generation);
+            self.read_for.add([id], to);
+            self.failing.remove(to);
+            effects.rotated(Rotation::Rename);
+            let mut file = published.files.remove(to).unwrap_or_default();
+            (file.state, file.before) = (follower.state(), before);
+            counter.join(&mut file.joiner, joiner, &mut published.counts);
+            published.files.insert(to.clone(), file);
+        }
         published.counts.sums.add(&effects.sums);
     }
 
@@ -358,20 +381,15 @@ impl Reader {
         if id.is_some_and(|id| !named.insert(id)) {
             return;
         }
-        let from = id.and_then(|id| Some((id, self.read_for.log_of(id, path)?.to_owned())));
-        let siblings: &[Sibling] = match from {
-            Some(_) => &[],
-            None => rotated_files(path, rotated),
-        };
+        // Then it is given to it with all that it was.
+        let renamed = id.is_some_and(|id| self.read_for.log_of(id, path).is_some());
+        let siblings: &[Sibling] = if renamed { &[] } else { rotated_files(path, rotated) };
         let since = self.left_at.get(path).map_or(self.since, |left| self.since.max(*left));
         let follower =
             Follower::new(path.to_owned(), self.trust(path), !self.started, (siblings, since));
         // The next run is to know what it was before anything is read of it.
         lock(&self.published).files.entry(path.to_owned()).or_default().state = follower.state();
         self.followers.insert(path.to_owned(), follower);
-        if let Some((id, from)) = from {
-            self.hand_over_file(id, &from, path);
-        }
     }
 
     /// Looks at a log until there is nothing new, or the others have their turn; whether there is more.
@@ -391,7 +409,6 @@ impl Reader {
     fn look(&mut self, path: &Path) -> Option<Look> {
         let look = self.look_once(path);
         if look.is_none() && self.renamed {
-            self.renamed = false;
             self.scan();
             return self.look_once(path);
         }
@@ -399,6 +416,7 @@ impl Reader {
     }
 
     fn look_once(&mut self, path: &Path) -> Option<Look> {
+        let form = self.form();
         let follower = self.followers.get_mut(path)?;
         let now = clock::monotonic();
         if self.failing.get(path).is_some_and(|(until, _)| now < *until) {
@@ -412,11 +430,6 @@ impl Reader {
         let look = follower.look(&at, &mut self.buffer, &mut effects);
         self.renamed |=
             look.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy);
-        let form = match self.source.format {
-            Format::Syslog => Form::Text(header::parse),
-            Format::Plain => Form::Text(header::plain),
-            Format::Audit => Form::Audit(millis_since(self.born)),
-        };
         let counter = Counter::new(&self.shared, form);
         // Counted on copies and published together: should counting panic, what is published holds. Copied
         // only where it may change: there may be thousands.
@@ -469,6 +482,15 @@ impl Reader {
             self.note_files(path);
         }
         look.ok()
+    }
+
+    /// What its lines are, now.
+    fn form(&self) -> Form {
+        match self.source.format {
+            Format::Syslog => Form::Text(header::parse),
+            Format::Plain => Form::Text(header::plain),
+            Format::Audit => Form::Audit(millis_since(self.born)),
+        }
     }
 
     /// Which files are being read for this log has changed.

@@ -1,13 +1,11 @@
-//! Whose bytes these are: copies that take a log's place, overlayfs, files in other forms than lines of text.
+//! Whose bytes these are: copies that take a log's place, files in other forms than lines of text.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::process::{Child, Command, Stdio};
+use std::fs;
 
 use rustix::process::Signal;
 
+use super::common::eventually;
 use super::common::pack::{gz, xz, zstd};
-use super::common::{Need, eventually, need};
 use super::live_rotation::Scene;
 
 const UP: &str = "telltale_log_source_up{source=\"app\"}";
@@ -45,71 +43,6 @@ fn a_small_log_is_replaced_by_its_copy_and_more() {
                 scene.counted();
             }
         }
-    }
-}
-
-/// A mount namespace with an overlay over `lower`, held by a process.
-struct Overlay(Child);
-
-impl Overlay {
-    fn over(scene: &Scene) -> Self {
-        let at = scene.path("");
-        let at = at.display();
-        let script = format!(
-            "mkdir -p {at}/upper {at}/work {at}/merged &&
-             mount -t overlay overlay -o lowerdir={at}/lower,upperdir={at}/upper,workdir={at}/work {at}/merged &&
-             echo mounted > {at}/mounted; exec sleep infinity"
-        );
-        let mut unshare = Command::new("unshare");
-        unshare.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
-        let holder = unshare.stdout(Stdio::null()).spawn().unwrap();
-        eventually("the overlay is mounted", || scene.path("mounted").exists());
-        Self(holder)
-    }
-
-    fn append(&self, scene: &mut Scene, count: u32) {
-        let path = format!("/proc/{}/root{}", self.0.id(), scene.path("merged/log").display());
-        let text = scene.events(count);
-        let mut file = OpenOptions::new().append(true).open(path).unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-    }
-}
-
-impl Drop for Overlay {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A container's log that its image holds already: the first write copies the file up.
-#[test]
-fn overlayfs_copies_the_log_up() {
-    if !need(&[Need::Root, Need::Tool("unshare"), Need::Tool("nsenter")]) {
-        return;
-    }
-    for (lines, stopped) in [(1, false), (1, true), (40, false), (40, true)] {
-        let mut scene = Scene::new("merged/log");
-        fs::create_dir(scene.path("lower")).unwrap();
-        let old = "event 0 happened before our time\n".repeat(lines);
-        fs::write(scene.path("lower/log"), old).unwrap();
-        let overlay = Overlay::over(&scene);
-        let holder = overlay.0.id().to_string();
-        scene.starter = ["nsenter", "--mount", "--target", &holder].map(str::to_owned).to_vec();
-        scene.start();
-        eventually("it is followed", || scene.scrape().get(UP) == Some(1.0));
-        if stopped {
-            scene.stop();
-        }
-        overlay.append(&mut scene, 5);
-        if stopped {
-            scene.start();
-        }
-        scene.counted();
-        overlay.append(&mut scene, 3);
-        scene.kill_and_start();
-        overlay.append(&mut scene, 1);
-        scene.counted();
     }
 }
 

@@ -1,12 +1,11 @@
-//! Which file belongs to which name: logs that appear, names that get each other's files, links to containers' logs.
+//! Which file belongs to which name: logs that appear, names that get each other's files.
 
 use std::fs;
-use std::os::unix::fs::{lchown, symlink};
 use std::path::Path;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::common::{Need, eventually, need};
+use super::common::eventually;
 use super::live_rotation::Scene;
 
 const UP: &str = "telltale_log_source_up{source=\"app\"}";
@@ -151,48 +150,4 @@ fn the_highest_number_is_the_newest() {
         }
         scene.counted();
     }
-}
-
-/// As the kubelet makes them: `containers/*.log` are links to `pods/…/0.log`, which may be links to the runtime's.
-#[test]
-fn links_that_root_owns_lead_to_containers_logs() {
-    if !need(&[Need::Root]) {
-        return;
-    }
-    let mut scene = Scene::with("containers/*.log", "format: plain, follow_links: true");
-    for directory in ["containers", "pods/one", "runtime"] {
-        fs::create_dir_all(scene.path(directory)).unwrap();
-    }
-    scene.append("runtime/abc.log", 0);
-    symlink(scene.path("runtime/abc.log"), scene.path("pods/one/0.log")).unwrap();
-    symlink(scene.path("pods/one/0.log"), scene.path("containers/one.log")).unwrap();
-    // The same log by another name; a link to itself; one that leads nowhere; somebody else's.
-    symlink(scene.path("pods/one/0.log"), scene.path("containers/same.log")).unwrap();
-    symlink("loop.log", scene.path("containers/loop.log")).unwrap();
-    symlink("nothing", scene.path("containers/gone.log")).unwrap();
-    fs::write(scene.path("secret"), "event 99 happened\n").unwrap();
-    symlink(scene.path("secret"), scene.path("containers/others.log")).unwrap();
-    lchown(scene.path("containers/others.log"), Some(65_534), Some(65_534)).unwrap();
-    scene.start();
-    scene.append("runtime/abc.log", 5);
-    let scrape = scene.counted();
-    assert_eq!(scrape.value(UP), 1.0);
-    // The next container: another link under another name, and the old ones turned to it.
-    scene.append("runtime/def.log", 2);
-    fs::remove_file(scene.path("pods/one/0.log")).unwrap();
-    symlink(scene.path("runtime/def.log"), scene.path("pods/one/0.log")).unwrap();
-    scene.counted();
-    scene.kill_and_start();
-    scene.append("runtime/def.log", 2);
-    scene.append("secret", 0);
-    scene.counted();
-
-    // Without the option none of them is followed, and that is said.
-    let mut scene = Scene::new("containers/*.log");
-    fs::create_dir_all(scene.path("containers")).unwrap();
-    fs::write(scene.path("target"), "event 99 happened\n").unwrap();
-    symlink(scene.path("target"), scene.path("containers/one.log")).unwrap();
-    scene.start();
-    eventually("it is said", || scene.exporter().get("/").text().contains("is not followed"));
-    scene.counted_events();
 }

@@ -85,9 +85,13 @@ impl Scene {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// `kill -9`, and a new start.
-    pub fn kill_and_start(&mut self) {
+    /// `kill -9`.
+    pub fn kill(&mut self) {
         self.exporter.as_mut().unwrap().stop(Signal::KILL);
+    }
+
+    pub fn kill_and_start(&mut self) {
+        self.kill();
         self.start();
     }
 
@@ -132,10 +136,14 @@ impl Scene {
         scrape
     }
 
-    /// No more events than were written, whatever the state of the source.
+    /// As [`counted`](Self::counted), whatever the state of the source and of what is no event.
     pub fn counted_events(&self) {
+        let expected = f64::from(self.written);
+        eventually(&format!("{expected} events are counted"), || {
+            event_count(&self.scrape()) == expected
+        });
         std::thread::sleep(std::time::Duration::from_millis(1200));
-        assert_eq!(event_count(&self.scrape()), f64::from(self.written));
+        assert_eq!(event_count(&self.scrape()), expected);
     }
 
     fn counted_with(&self, rotations: &[(&str, f64)], lost: &[(&str, f64)]) {
@@ -226,7 +234,7 @@ fn the_inode_is_given_to_the_new_file() {
     let inode = |path: &Path| fs::metadata(path).unwrap().ino();
     let before = inode(&scene.path("log"));
     // While the exporter is away, for an open file keeps its inode.
-    scene.exporter.as_mut().unwrap().stop(Signal::KILL);
+    scene.kill();
     scene.append("log", 5);
     fs::rename(scene.path("log"), scene.path("log.1")).unwrap();
     gzip(&scene.path("log.1"));
@@ -291,7 +299,7 @@ fn two_logs_begin_with_the_same_kilobyte() {
     scene.append("one.log", 5);
     scene.append("two.log", 7);
     scene.counted();
-    scene.exporter.as_mut().unwrap().stop(Signal::KILL);
+    scene.kill();
     // Everything has another name, and the same head.
     for name in ["one", "two"] {
         scene.append(&format!("{name}.log"), 3);
@@ -461,7 +469,7 @@ fn the_disk_of_the_state_is_full() {
     scene.append("log", 3);
     scene.counted();
     // A disk that is full from the start.
-    scene.exporter.as_mut().unwrap().stop(Signal::KILL);
+    scene.kill();
     fs::remove_file(disk.0.join("snapshot")).unwrap();
     fs::remove_file(filler).unwrap();
     disk.fill();

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use telltale_exporter::supervised::FAULTS;
+
 use super::common::eventually;
 use super::live_rotation::Scene;
 
@@ -32,7 +34,7 @@ fn logs_of_a_pattern_come_and_go_and_are_renamed() {
     scene.append("new.log", 1);
     scene.counted();
     // One that came while nobody looked is new as well.
-    scene.exporter.as_mut().unwrap().stop(rustix::process::Signal::KILL);
+    scene.kill();
     scene.append("late.log", 4);
     scene.start();
     scene.counted();
@@ -70,7 +72,7 @@ fn five_thousand_logs_are_one_thread() {
         .map(|task| fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
     assert_eq!(threads.filter(|name| name == "log-app\n").count(), 1);
     // And with fewer descriptors than logs.
-    scene.exporter.as_mut().unwrap().stop(rustix::process::Signal::KILL);
+    scene.kill();
     let home = scene.home.path().to_owned();
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "ulimit -n 1024; exec \"$@\"", "sh"]);
@@ -245,7 +247,7 @@ fn a_compressed_file_that_is_damaged_holds_nothing_up() {
     scene.start();
     scene.append("log", 3);
     scene.counted();
-    scene.exporter.as_mut().unwrap().stop(rustix::process::Signal::KILL);
+    scene.kill();
     fs::rename(scene.path("log"), scene.path("log.2")).unwrap();
     fs::write(scene.path("log.1.gz"), b"\x1f\x8b\x08\0\0\0\0\0\0\x03 and then nothing of gzip")
         .unwrap();
@@ -262,13 +264,20 @@ fn a_backlog_keeps_neither_the_start_nor_the_other_logs_waiting() {
     let mut scene = Scene::new("*");
     scene.append("a", 0);
     scene.start();
-    scene.exporter.as_mut().unwrap().stop(rustix::process::Signal::KILL);
-    scene.append("a", 2_000_000);
-    let started = std::time::Instant::now();
+    scene.kill();
+    scene.append("a", 200_000);
+    // More than one log is read of before the others have their turn; then its thread waits for us.
+    let faults = scene.dir.path().join("faults");
+    let hold = faults.join("hold-log-app");
+    fs::create_dir(&faults).unwrap();
+    fs::write(&hold, "").unwrap();
+    scene.starter = vec!["env".to_owned(), format!("{FAULTS}={}", faults.display())];
     scene.start();
     assert_eq!(scene.exporter().get("/-/healthy").status, 200);
-    let lag = scene.scrape().value("telltale_log_lag_bytes{source=\"app\"}");
-    assert!(lag > 0.0, "the backlog was read before it served, in {:?}", started.elapsed());
+    let lag = "telltale_log_lag_bytes{source=\"app\"}";
+    eventually("it serves while there is more to read", || scene.scrape().value(lag) > 0.0);
+    assert_eq!(scene.scrape().value(UP), 1.0);
     scene.append("b", 1);
+    fs::remove_file(hold).unwrap();
     scene.counted();
 }

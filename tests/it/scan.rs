@@ -220,10 +220,13 @@ fn what_cannot_be_read_is_told_with_the_cure() {
     let journal = file(dir.path(), "system.journal", b"LPKSHHRH\0\0\0\0");
     let bzip2 = file(dir.path(), "log.bz2", b"BZh91AY&SY");
     let long = file(dir.path(), "long", &vec![b'x'; 200_000]);
+    let wide: Vec<u8> = syslog().encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (path, says) in [
         (&journal, "journalctl --file"),
         (&bzip2, "bzcat"),
         (&file(dir.path(), "wide", b"\xff\xfeN\0o\0v\0"), "iconv"),
+        (&file(dir.path(), "unmarked", &wide), "UTF-16LE"),
+        (&file(dir.path(), "twice.gz", &gz(&gz(syslog().as_bytes()))), "compressed twice"),
         (&long, "134464 bytes of lines longer than 64 KiB"),
     ] {
         let (report, code) = json(&[], &[path]);

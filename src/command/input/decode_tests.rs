@@ -1,30 +1,17 @@
 //! What is compressed reads like the plain file, whole, cut off or damaged.
 
-use super::{Error, Form, Input};
-use std::io::Write as _;
+#[path = "../../../tests/it/common/pack.rs"]
+mod pack;
+
 use std::sync::Arc;
+
+use super::{Error, Form, Input};
+use pack::{gz, xz, zstd};
 
 fn text() -> Vec<u8> {
     (0..60_000u64)
         .flat_map(|n| format!("line {n} {:x}\n", n.wrapping_mul(n) * 7919).into_bytes())
         .collect()
-}
-
-fn gz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn xz(bytes: &[u8]) -> Vec<u8> {
-    let options = lzma_rust2::XzOptions::with_preset(1);
-    let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zstd(bytes: &[u8]) -> Vec<u8> {
-    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
 }
 
 type Encode = fn(&[u8]) -> Vec<u8>;

@@ -7,6 +7,7 @@ use crate::command::input::Input;
 
 use crate::logs::boot::When;
 use crate::logs::export::{self, Export};
+use crate::logs::foreign::Foreign;
 use crate::logs::kmsg::dump::{self, Dmesg, Dump};
 use crate::logs::kmsg::record::{Part, Record};
 use crate::logs::lines::Lines;
@@ -42,25 +43,25 @@ impl Form {
 
 /// What to do with a file that is no text, told by how it begins.
 fn no_log(head: &[u8]) -> Option<&'static str> {
-    let begins = |magic: &[u8]| head.starts_with(magic);
-    if begins(b"LPKSHHRH") {
-        return Some(
-            "this is a file of the journal; scan its export: journalctl --file FILE -o export | \
-             telltale_exporter scan -",
-        );
-    }
-    if begins(b"{") && memchr::memmem::find(head, b"\"__REALTIME_TIMESTAMP\"").is_some() {
+    if head.starts_with(b"{") && memchr::memmem::find(head, b"\"__REALTIME_TIMESTAMP\"").is_some() {
         return Some(
             "this is the journal as JSON; scan it as journalctl -o export … | telltale_exporter scan -",
         );
     }
-    if begins(b"\xff\xfe") || begins(b"\xfe\xff") {
-        return Some("this is UTF-16; iconv -f UTF-16 -t UTF-8 FILE | telltale_exporter scan -");
-    }
-    let unpack = begins(b"BZh") || begins(&[0x04, 0x22, 0x4d, 0x18]);
-    unpack.then_some(
-        "bzip2 and lz4 are not read; unpack it: bzcat or lz4cat FILE | telltale_exporter scan -",
-    )
+    Some(match Foreign::of(head)? {
+        Foreign::Journal => {
+            "this is a file of the journal; scan its export: journalctl --file FILE -o export | \
+             telltale_exporter scan -"
+        }
+        Foreign::Utf16 => {
+            "this is UTF-16; iconv -f UTF-16 -t UTF-8 FILE | telltale_exporter scan - (UTF-16LE or UTF-16BE where \
+             it has no mark at its start)"
+        }
+        Foreign::Compressed => {
+            "this is bzip2 or lz4, which are not read, or compressed twice; unpack it: bzcat, lz4cat or zcat FILE | \
+             telltale_exporter scan -"
+        }
+    })
 }
 
 /// Counts all lines; what could not be read comes back, one line each.
