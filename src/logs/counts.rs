@@ -219,7 +219,7 @@ impl<'a> Counter<'a> {
         let mut ended = Vec::new();
         let joiner = joiner.get_or_insert_with(|| Joiner::new(Limits::default()));
         let late = joiner.late();
-        if joiner.push(bytes, now, &mut ended) {
+        if joiner.take(bytes, now, &mut ended) {
             counts.lines += 1;
             counts.last_line = Some(self.now);
         } else {
@@ -229,7 +229,7 @@ impl<'a> Counter<'a> {
         self.count_events(&ended, counts);
     }
 
-    /// Counts the audit events that nothing came for any more.
+    /// Counts the audit events that nothing came for any more; to be called where there is nothing more to read.
     pub fn expire(&self, joiner: &mut Option<Joiner>, counts: &mut Counts) {
         let (Form::Audit(now), Some(joiner)) = (self.form, joiner) else { return };
         let mut ended = Vec::new();

@@ -247,7 +247,9 @@ impl Heard {
             counts.bytes += line.len() as u64;
             counter.count_record(line, joiner, counts);
         }
-        counter.expire(joiner, counts);
+        if self.lines.is_empty() {
+            counter.expire(joiner, counts);
+        }
         counts.sums.lose_messages(LostMessages::Missing, self.lost);
     }
 }

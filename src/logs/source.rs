@@ -1,5 +1,6 @@
 //! The thread of a source: which logs there are, when to look at them, and what is published.
 
+mod handover;
 #[cfg(test)]
 mod model;
 
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::clock;
 use super::content::{self, FileId, SPAN, was_given_again};
 use super::counts::{Counter, Counts, File, Form, Published, Shared};
-use super::effects::{Effects, Rotation};
+use super::effects::Effects;
 use super::follower::{At, Follower, Look};
 use super::header;
 use super::patterns::{directories_of, fixed_part, is_pattern, paths_of};
@@ -237,62 +238,6 @@ impl Reader {
         lock(&self.published).notes = notes;
     }
 
-    /// Gives files that were renamed from one followed name to another to the logs that they are now: log4j2 renames
-    /// `app-1.log` to `app-2.log`, and others swap two names. `before`: when the directories had changed at the last
-    /// scan; names in those that have not are the same files, but for those that were `added` since.
-    fn hand_over(&mut self, before: &BTreeMap<PathBuf, Option<i64>>, added: &HashSet<PathBuf>) {
-        // The name that another log was renamed to may be a link, whose file is in no directory of ours.
-        let all = std::mem::take(&mut self.renamed);
-        let may_differ = |path: &Path| {
-            let directory = path.parent().filter(|_| !all && !added.contains(path));
-            let Some(directory) = directory else { return true };
-            let now = self.directories.get(directory).copied().flatten();
-            now.is_none() || before.get(directory) != Some(&now)
-        };
-        let moved = self.followers.iter().filter_map(|(path, follower)| {
-            let meta = may_differ(path).then(|| std::fs::metadata(path).ok())??;
-            let id = content::id(&meta);
-            let from = self.read_for.log_of(id, path).filter(|from| *from != path)?;
-            follower.files().all(|own| own != id).then(|| (id, from.to_owned(), path.clone()))
-        });
-        let moved: Vec<_> = moved.collect();
-        if !moved.is_empty() {
-            self.hand_over_files(&moved);
-        }
-    }
-
-    /// Position and what is carried between lines go together. All are given before any is taken: names may have been
-    /// swapped.
-    fn hand_over_files(&mut self, moved: &[(FileId, PathBuf, PathBuf)]) {
-        let mut effects = Effects::default();
-        let form = self.form();
-        let counter = Counter::new(&self.shared, form);
-        let mut published = lock(&self.published);
-        let mut given = Vec::new();
-        for (id, from, to) in moved {
-            let Some(owner) = self.followers.get_mut(from) else { continue };
-            let Some(generation) = owner.give(*id) else { continue };
-            let file = published.files.entry(from.clone()).or_default();
-            file.state = owner.state();
-            // When the kernel started is what the next lines under this name need as well.
-            let before = file.before.clone();
-            file.before.forget_line();
-            given.push((*id, generation, before, file.joiner.take(), to));
-        }
-        for (id, generation, before, joiner, to) in given {
-            let Some(follower) = self.followers.get_mut(to) else { continue };
-            follower.take(generation);
-            self.read_for.add([id], to);
-            self.failing.remove(to);
-            effects.rotated(Rotation::Rename);
-            let mut file = published.files.remove(to).unwrap_or_default();
-            (file.state, file.before) = (follower.state(), before);
-            counter.join(&mut file.joiner, joiner, &mut published.counts);
-            published.files.insert(to.clone(), file);
-        }
-        published.counts.sums.add(&effects.sums);
-    }
-
     /// New logs may appear in this directory.
     fn expect_in(&mut self, directory: &Path) {
         self.watch.add(directory);
@@ -453,7 +398,9 @@ impl Reader {
         for line in &effects.lines {
             counter.count(line, &mut file, &mut counts);
         }
-        counter.expire(&mut file.joiner, &mut counts);
+        if !matches!(look, Ok(Look::Data(..) | Look::Turned)) {
+            counter.expire(&mut file.joiner, &mut counts);
+        }
         if !matches!(look, Ok(Look::Idle)) || effects != Effects::default() || file.error.is_some()
         {
             file.state = follower.state();

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::process::Signal;
 
 use super::common::{Scrape, eventually};
 use super::live_rotation::Scene;
@@ -84,6 +85,25 @@ fn a_repetition_counts_for_the_line_before_it_under_the_next_name() {
         scene.lines(6);
         scene.event(2, 6);
         scene.event(1, 6);
+    }
+}
+
+#[test]
+fn a_file_that_was_left_behind_takes_nothing_of_the_log_when_it_gets_a_followed_name() {
+    let mut scene = Scene::with_format("app*.log", "syslog");
+    scene.start();
+    scene.line("app.log", "app: event 1 happened");
+    scene.event(1, 1);
+    rename(&scene, "app.log", "aside");
+    scene.line("app.log", "app: event 2 happened");
+    scene.event(2, 1);
+    rename(&scene, "aside", "app-9.log");
+    scene.line("app-9.log", "app: event 3 happened");
+    scene.event(3, 1);
+    scene.line("app.log", "last message repeated 3 times");
+    scene.line("app-9.log", "last message repeated 5 times");
+    for (nth, times) in [(1, 1), (2, 4), (3, 6)] {
+        scene.event(nth, times);
     }
 }
 
@@ -194,5 +214,32 @@ fn an_audit_event_whose_records_come_under_two_names_is_one() {
         assert!(told.iter().all(|name| name.contains("target=\"sleep\"")), "{told:?}");
         assert_eq!(told.iter().map(|name| more(name)).sum::<f64>(), 3.0);
         true
+    });
+}
+
+/// The exporter is kept from reading for longer than an event waits for records.
+#[test]
+fn an_audit_event_whose_records_were_there_in_time_is_one_however_late_they_are_read() {
+    let mut scene = Scene::with_format("audit.log", "audit");
+    let append = |scene: &Scene, text: &str| {
+        super::live_logs::append(&scene.path("audit.log"), text);
+    };
+    append(&scene, "");
+    scene.start();
+    let mut round = 0;
+    eventually("it is held up before the event is given up", || {
+        round += 1;
+        let began = Instant::now();
+        append(&scene, &(call(round) + &target(round)));
+        scene.lines(3 * round - 1);
+        scene.signal(Signal::STOP);
+        let in_time = began.elapsed() < Duration::from_millis(1500);
+        append(&scene, &title(round));
+        std::thread::sleep(Duration::from_secs(3));
+        scene.signal(Signal::CONT);
+        scene.lines(3 * round);
+        let unjoined = "telltale_log_lost_messages_total{source=\"app\",reason=\"unjoined\"}";
+        assert!(!in_time || scene.scrape().value(unjoined) == 0.0);
+        in_time
     });
 }

@@ -80,7 +80,7 @@ impl Scene {
         self.exporter.as_mut().unwrap().stop(Signal::TERM);
     }
 
-    fn signal(&mut self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let pid = rustix::process::Pid::from_raw(self.exporter().pid().cast_signed()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
     }

@@ -104,6 +104,14 @@ impl Joiner {
     /// the monotonic clock for a log that grows, the time of the record for one that is read back.
     pub fn push(&mut self, line: &[u8], now: u64, out: &mut Vec<Event>) -> bool {
         self.expire(now, out);
+        self.take(line, now, out)
+    }
+
+    /// As [`push`](Self::push), but no event ends for want of records: who was kept from reading for a while does not
+    /// know that none came. [`expire`](Self::expire) is then for when there is nothing more to read.
+    pub fn take(&mut self, line: &[u8], now: u64, out: &mut Vec<Event>) -> bool {
+        self.now = self.now.max(now);
+        self.end_overtaken(out);
         let line = line.trim_ascii_end();
         let Some(record) = Record::parse(line) else { return false };
         let Some(at) = self.place(&record, out) else { return true };
@@ -136,11 +144,17 @@ impl Joiner {
         while let Some(open) = self.open.get(at) {
             if self.now - open.touched >= self.limits.idle {
                 self.end(at, Ending::TimedOut, out);
-            } else if self.begun - open.begun > self.limits.newer {
-                self.end(at, Ending::Overtaken, out);
             } else {
                 at += 1;
             }
+        }
+        self.end_overtaken(out);
+    }
+
+    /// Ends events after which many have begun. They stand in the order in which they began.
+    fn end_overtaken(&mut self, out: &mut Vec<Event>) {
+        while self.open.front().is_some_and(|open| self.begun - open.begun > self.limits.newer) {
+            self.end(0, Ending::Overtaken, out);
         }
     }
 
@@ -291,6 +305,21 @@ mod tests {
             assert!(pushed(&mut joiner, 0, &[&first, &call]).is_empty());
             assert_eq!(pushed(&mut joiner, 0, &[&last]).len(), 1);
         }
+    }
+
+    /// Whoever reads them was kept from it for longer than an event waits.
+    #[test]
+    fn records_that_were_there_in_time_are_joined_however_late_they_are_read() {
+        let mut joiner = Joiner::new(Limits::default());
+        let mut out = Vec::new();
+        assert!(joiner.take(line("SYSCALL", 1).as_bytes(), 0, &mut out));
+        assert!(joiner.take(line("SYSCALL", 2).as_bytes(), 9_000, &mut out));
+        assert!(joiner.take(line("PROCTITLE", 1).as_bytes(), 9_000, &mut out));
+        assert!(out.len() == 1 && out[0].ending == Ending::Complete && joiner.late() == 0);
+        joiner.expire(10_999, &mut out);
+        assert_eq!(out.len(), 1);
+        joiner.expire(11_000, &mut out);
+        assert!(out.len() == 2 && out[1].ending == Ending::TimedOut);
     }
 
     #[test]
