@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::header::Line;
-use super::times::{SECOND, Time, seconds};
+use super::times::{SECOND, Time, find_audit, seconds};
 
 /// Lines of several CPUs are not quite in order; what lies further back is of another boot.
 const DISORDER: i64 = 10 * SECOND;
@@ -112,7 +112,12 @@ pub fn uptime(raw: &[u8], line: &Line<'_>) -> Option<i64> {
     if line.program != Some(b"kernel") {
         return None;
     }
-    let before = memchr::memmem::rfind(raw, line.message).map_or(raw, |at| &raw[..at]);
+    // The message is the end of the line, as a rule.
+    let before = raw.strip_suffix(line.message).or_else(|| {
+        let at = memchr::memmem::rfind(raw, line.message)?;
+        Some(&raw[..at])
+    });
+    let before = before.unwrap_or(raw);
     let stamp = |at| {
         let inside = &before[at + 1..];
         let end = memchr::memchr(b']', inside)?;
@@ -125,7 +130,7 @@ pub fn uptime(raw: &[u8], line: &Line<'_>) -> Option<i64> {
 /// `audit: type=1400 audit(1643967817.139:271): …`; and what it tells.
 pub fn audit_stamp(message: &[u8]) -> Option<(i64, u64, &[u8])> {
     let head = &message[..message.len().min(128)];
-    let start = memchr::memmem::find(head, b"audit(")? + 6;
+    let start = find_audit(head)?;
     let rest = &message[start..];
     let colon = rest.iter().take(24).position(|&byte| byte == b':')?;
     let end = colon + rest[colon..].iter().take(24).position(|&byte| byte == b')')?;

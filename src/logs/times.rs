@@ -7,10 +7,12 @@
 use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use memchr::memmem;
 use serde::{Serialize, Serializer};
 
 use super::header::{self, MONTHS};
@@ -222,7 +224,7 @@ pub fn iso(line: &[u8], zone: &TimeZone) -> Option<i64> {
 
 /// `msg=audit(1760000000.123:45)`, which a journal gives without `msg=`.
 fn audit(line: &[u8]) -> Option<i64> {
-    let start = memchr::memmem::find(line.get(..line.len().min(128))?, b"audit(")? + 6;
+    let start = find_audit(line.get(..line.len().min(128))?)?;
     let rest = &line[start..];
     let end = rest.iter().take(24).position(|&byte| byte == b':')?;
     seconds(&rest[..end])
@@ -272,6 +274,14 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 /// Of two times in the hour that comes twice the first, of the hour left out the time after it.
 pub fn in_zone(time: DateTime, zone: &TimeZone) -> Option<i64> {
     zone.to_ambiguous_timestamp(time).compatible().ok().map(Timestamp::as_microsecond)
+}
+
+/// Where the stamp of an audit event begins: after `audit(`.
+pub fn find_audit(text: &[u8]) -> Option<usize> {
+    // What is looked for in every line is prepared once.
+    static AUDIT: LazyLock<memmem::Finder<'static>> =
+        LazyLock::new(|| memmem::Finder::new(b"audit("));
+    Some(AUDIT.find(text)? + AUDIT.needle().len())
 }
 
 #[cfg(test)]
