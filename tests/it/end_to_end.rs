@@ -390,7 +390,8 @@ fn what_happens_on_the_host_reaches_the_pager_and_every_panel() {
     assert!(number(&alert) >= 1, "{alert}");
 
     // The audit queue overflows.
-    let storm = scene.overflow(500);
+    // Who waits for room waits less than an event waits for its next record.
+    let storm = scene.overflow(100);
     let losing = [("instance", &*target)];
     let alert = stack.await_alert("TelltaleAuditLosingRecords", &losing, "firing");
     assert_eq!(note(&alert, "limit"), "16");
@@ -413,16 +414,25 @@ fn what_happens_on_the_host_reaches_the_pager_and_every_panel() {
         .map(PathBuf::as_path)
         .collect();
     assert_eq!(boards.len(), 5);
-    let (errors, empty) = check_panels(&stack.prometheus, &boards);
-    assert!(errors.is_empty(), "{errors:#?}");
     let known = |title: &String| EMPTY.iter().any(|(known, _)| known == title);
-    let unknown: Vec<_> = empty.iter().filter(|title| !known(title)).collect();
-    assert!(unknown.is_empty(), "empty: {unknown:#?}");
-    // Whether anything is lost depends on the machine.
-    let full = EMPTY.iter().filter(|(known, why)| {
-        !why.starts_with("nothing is:") && !empty.iter().any(|title| title == known)
+    let (mut errors, mut empty) = (Vec::new(), Vec::new());
+    // A machine that is busy may not answer a scrape in time.
+    eventually("every panel has data", || {
+        (errors, empty) = check_panels(&stack.prometheus, &boards);
+        let unknown: Vec<_> = empty.iter().filter(|title| !known(title)).collect();
+        if !unknown.is_empty() {
+            eprintln!("empty: {unknown:#?}");
+        }
+        unknown.is_empty()
     });
-    assert_eq!(full.count(), 0, "a panel is empty no more: {empty:#?}");
+    assert!(errors.is_empty(), "{errors:#?}");
+    let full = EMPTY.iter().filter(|(known, _)| !empty.iter().any(|title| title == known));
+    let full: Vec<_> = full.map(|(known, _)| *known).collect();
+    let text = stack.exporter.get("/metrics").text();
+    let lost =
+        text.lines().filter(|line| line.starts_with("telltale_log_lost_") && !line.ends_with(" 0"));
+    let lost: Vec<_> = lost.collect();
+    assert!(full.is_empty(), "no longer empty: {full:#?}; lost: {lost:#?}");
     drop(zombies);
 
     // What is over is told as over.
