@@ -192,6 +192,30 @@ impl Stack {
         }
         panic!("{alert} {labels:?} is not {status}; there came {:?}", self.names());
     }
+
+    /// Every panel has data, but for those that are to be empty, and no query has an error.
+    fn check_boards(&self, boards: &[&Path]) {
+        let known = |title: &String| EMPTY.iter().any(|(known, _)| known == title);
+        let (mut errors, mut empty) = (Vec::new(), Vec::new());
+        // A machine that is busy may not answer a scrape in time.
+        eventually("every panel has data", || {
+            (errors, empty) = check_panels(&self.prometheus, boards);
+            let unknown: Vec<_> = empty.iter().filter(|title| !known(title)).collect();
+            if !unknown.is_empty() {
+                eprintln!("empty: {unknown:#?}");
+            }
+            unknown.is_empty()
+        });
+        assert!(errors.is_empty(), "{errors:#?}");
+        let full = EMPTY.iter().filter(|(known, _)| !empty.iter().any(|title| title == known));
+        let full: Vec<_> = full.map(|(known, _)| *known).collect();
+        let text = self.exporter.get("/metrics").text();
+        let lost = text
+            .lines()
+            .filter(|line| line.starts_with("telltale_log_lost_") && !line.ends_with(" 0"));
+        let lost: Vec<_> = lost.collect();
+        assert!(full.is_empty(), "no longer empty: {full:#?}; lost: {lost:#?}");
+    }
 }
 
 /// The number that an alert's value begins with.
@@ -414,25 +438,7 @@ fn what_happens_on_the_host_reaches_the_pager_and_every_panel() {
         .map(PathBuf::as_path)
         .collect();
     assert_eq!(boards.len(), 5);
-    let known = |title: &String| EMPTY.iter().any(|(known, _)| known == title);
-    let (mut errors, mut empty) = (Vec::new(), Vec::new());
-    // A machine that is busy may not answer a scrape in time.
-    eventually("every panel has data", || {
-        (errors, empty) = check_panels(&stack.prometheus, &boards);
-        let unknown: Vec<_> = empty.iter().filter(|title| !known(title)).collect();
-        if !unknown.is_empty() {
-            eprintln!("empty: {unknown:#?}");
-        }
-        unknown.is_empty()
-    });
-    assert!(errors.is_empty(), "{errors:#?}");
-    let full = EMPTY.iter().filter(|(known, _)| !empty.iter().any(|title| title == known));
-    let full: Vec<_> = full.map(|(known, _)| *known).collect();
-    let text = stack.exporter.get("/metrics").text();
-    let lost =
-        text.lines().filter(|line| line.starts_with("telltale_log_lost_") && !line.ends_with(" 0"));
-    let lost: Vec<_> = lost.collect();
-    assert!(full.is_empty(), "no longer empty: {full:#?}; lost: {lost:#?}");
+    stack.check_boards(&boards);
     drop(zombies);
 
     // What is over is told as over.
