@@ -11,6 +11,7 @@
 mod model;
 mod opened;
 pub mod prints;
+mod reading;
 mod turn;
 
 use std::fs::Metadata;
@@ -26,7 +27,7 @@ use super::foreign::Foreign;
 use super::lines::Lines;
 use super::rotated::Sibling;
 use super::trust::Trust;
-use prints::{Known, Print, Prints};
+use prints::{Known, Prints};
 
 /// A last line without its end is waited for so long.
 const LINE_WAIT: Duration = Duration::from_secs(60);
@@ -468,70 +469,5 @@ impl Follower {
         let changed = time != self.searched;
         self.searched = time.filter(|time| self.wall - time > TICK_NANOS);
         changed
-    }
-
-    fn read(&mut self, nth: usize, now: Instant, buffer: &mut [u8]) -> io::Result<Option<Chunk>> {
-        let generation = &mut self.generations[nth];
-        let Some(content) = &mut generation.content else { return Ok(None) };
-        let size = content.size();
-        let modified = content.modified();
-        let chunk = content.read(&generation.kept.place, buffer)?;
-        // After a truncation it is the size of what came then.
-        if let Some((size, ..)) = size.filter(|_| chunk != Chunk::Truncated) {
-            generation.kept.size = size;
-            generation.kept.modified = modified.unwrap_or_default();
-        }
-        if matches!(chunk, Chunk::Data(_)) {
-            generation.grew = now;
-        }
-        Ok(Some(chunk))
-    }
-
-    /// A generation is read to its end: whether that finished it.
-    fn ended(&mut self, nth: usize, now: Instant, effects: &mut Effects) -> bool {
-        let lingering = self.generations.iter().skip(nth + 1);
-        let newer = lingering.filter(|one| one.kept.role == Role::Lingering).count();
-        let generation = &mut self.generations[nth];
-        let quiet = now.duration_since(generation.grew);
-        let linger = match generation.content.as_ref().and_then(Content::size) {
-            Some((_, 0, _)) => LINGER_UNLINKED,
-            _ => LINGER,
-        };
-        let over = match generation.kept.role {
-            Role::Live => false,
-            Role::Copy => true,
-            Role::Lingering => quiet >= linger || newer >= MAX_LINGERING,
-        };
-        if over {
-            self.finish(nth, effects);
-        } else {
-            self.wait_no_longer(nth, now, effects);
-        }
-        over
-    }
-
-    fn wait_no_longer(&mut self, nth: usize, now: Instant, effects: &mut Effects) {
-        let generation = &mut self.generations[nth];
-        if now.duration_since(generation.grew) >= LINE_WAIT {
-            generation.kept.lines.hand_out(|line| effects.lines.push(line.to_vec()));
-        }
-    }
-
-    /// Nothing more is read of this generation.
-    fn finish(&mut self, nth: usize, effects: &mut Effects) {
-        let Generation { kept, content, .. } = self.generations.remove(nth);
-        let modified = content.as_ref().and_then(Content::modified).unwrap_or(kept.modified);
-        self.prints.add(Print::read(kept.place, modified));
-        let mut lines = kept.lines;
-        // In an empty one a line that was carried into it has not gone on.
-        let carries = kept.carries || kept.place.offset == 0;
-        match self.generations.get_mut(nth) {
-            Some(next) if carries && next.kept.place.offset == 0 => {
-                if lines != Lines::default() {
-                    next.kept.lines = lines;
-                }
-            }
-            _ => lines.hand_out(|line| effects.lines.push(line.to_vec())),
-        }
     }
 }

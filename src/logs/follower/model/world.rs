@@ -1,0 +1,429 @@
+//! The host of the model: its files, its writer, its clock, and the follower that is judged.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::super::{At, EVIDENCE, Follower, Look, MAX_LINGERING, State};
+use super::{Counted, Host, Inodes, KEPT, Names, Step, line};
+use crate::logs::content::{self, FileId, SPAN, stamps};
+use crate::logs::effects::{Effects, Lost};
+use crate::logs::trust::Trust;
+
+pub(super) struct World {
+    host: Host,
+    dir: TempDir,
+    /// Nanoseconds since 1970.
+    wall: i64,
+    born: Instant,
+    /// The writer: its file, and what it has to write.
+    writer: Option<File>,
+    next: u64,
+    unfinished: Vec<u8>,
+    written: u64,
+    rotations: usize,
+    /// A copy was made that nobody has looked at.
+    copied: bool,
+    /// Rotations since the writer opened its file.
+    kept_for: usize,
+    /// Files that begin in the middle of a line, for they were truncated there.
+    split: Vec<FileId>,
+    /// Files without a name whose inode must not be given out again.
+    held: Vec<File>,
+    follower: Follower,
+    counted: Counted,
+    saved: (State, Counted),
+}
+
+/// When the model begins.
+const START: i64 = 1_800_000_000_000_000_000;
+
+impl World {
+    pub(super) fn new(host: Host) -> Self {
+        stamps::clear();
+        stamps::set_copies_up(host.inodes == Inodes::CopiedUp);
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("log"), "before our time\n").unwrap();
+        let follower = Follower::new(dir.path().join("log"), Trust::Named, true, (&[], START));
+        let saved = (follower.state(), Counted::default());
+        let mut world = Self {
+            host,
+            dir,
+            wall: START,
+            born: Instant::now(),
+            writer: None,
+            next: 0,
+            unfinished: Vec::new(),
+            written: 0,
+            rotations: 0,
+            copied: false,
+            kept_for: 0,
+            split: Vec::new(),
+            held: Vec::new(),
+            follower,
+            counted: Counted::default(),
+            saved,
+        };
+        world.stamp_new(&world.path(0, false));
+        world.follow();
+        world.saved = (world.follower.state(), Counted::default());
+        world.reopen();
+        world
+    }
+
+    fn path(&self, number: usize, compressed: bool) -> PathBuf {
+        let ending = if compressed { ".gz" } else { "" };
+        let nth = (self.rotations + 1).saturating_sub(number);
+        self.dir.path().join(match (number, self.host.names) {
+            (0, _) => "log".to_owned(),
+            (number, Names::Down) => format!("log.{number}{ending}"),
+            (_, Names::Up) => format!("log.{nth}{ending}"),
+            (_, Names::Dates) => format!("log-20261120-{nth:04}{ending}"),
+        })
+    }
+
+    /// The time as the filesystem keeps it.
+    fn stamp(&self) -> i64 {
+        self.wall - self.wall % self.host.tick
+    }
+
+    /// A file was created.
+    fn stamp_new(&mut self, path: &Path) {
+        let inode = fs::metadata(path).unwrap().ino();
+        // See 9.
+        if stamps::of(inode).is_some_and(|(born, _)| born == self.stamp()) {
+            self.wall += self.host.tick;
+        }
+        stamps::set(inode, (self.stamp(), self.stamp()));
+        self.stamp_directory();
+    }
+
+    /// A file was written.
+    fn stamp_written(&self, inode: u64) {
+        let (born, _) = stamps::of(inode).unwrap();
+        stamps::set(inode, (born, self.stamp()));
+    }
+
+    /// Names have changed.
+    fn stamp_directory(&self) {
+        stamps::set(fs::metadata(self.dir.path()).unwrap().ino(), (0, self.stamp()));
+    }
+
+    /// A file is about to lose its last name.
+    fn hold_inode(&mut self, path: &Path) {
+        if self.host.inodes != Inodes::Recycled {
+            self.held.push(File::open(path).unwrap());
+        }
+    }
+
+    fn remove_file(&mut self, path: &Path) {
+        self.hold_inode(path);
+        fs::remove_file(path).unwrap();
+        self.stamp_directory();
+    }
+
+    fn rename_file(&self, from: &Path, to: &Path) {
+        fs::rename(from, to).unwrap();
+        self.stamp_directory();
+    }
+
+    /// Opens the file under the name, and makes it if it is not there.
+    fn open_log(&mut self) -> File {
+        let path = self.path(0, false);
+        let is_new = !path.exists();
+        let file = File::options().append(true).create(true).open(&path).unwrap();
+        if is_new {
+            self.stamp_new(&path);
+        }
+        file
+    }
+
+    fn write(&mut self, count: usize) {
+        while self.unfinished.len() < count {
+            self.unfinished.extend_from_slice(format!("{}\n", line(self.next)).as_bytes());
+            self.next += 1;
+        }
+        let bytes: Vec<u8> = self.unfinished.drain(..count).collect();
+        let writer = self.writer.as_mut().unwrap();
+        writer.write_all(&bytes).unwrap();
+        let inode = writer.metadata().unwrap().ino();
+        if count > 0 {
+            self.stamp_written(inode);
+        }
+        self.written += bytes.len() as u64;
+    }
+
+    fn end_line(&mut self) {
+        // What has been made and not written is the rest of the last line, and perhaps more lines.
+        self.write(self.unfinished.len());
+    }
+
+    fn reopen(&mut self) {
+        if self.writer.is_some() {
+            self.end_line();
+        }
+        self.kept_for = 0;
+        self.writer = Some(self.open_log());
+    }
+
+    /// Whether the writer has this file open.
+    fn is_written(&self, path: &Path) -> bool {
+        let id = content::id(&self.writer.as_ref().unwrap().metadata().unwrap());
+        fs::metadata(path).is_ok_and(|meta| content::id(&meta) == id)
+    }
+
+    /// Reads what is there, and saves that.
+    fn catch_up(&mut self) {
+        self.follow();
+        self.saved = (self.follower.state(), self.counted.clone());
+        self.copied = false;
+    }
+
+    /// Makes room for a new `.1`. What falls off at the end has been read, as everywhere where
+    /// logrotate keeps more than the exporter is away.
+    fn shift(&mut self) {
+        // A writer that keeps a file for longer than that is not followed any more.
+        self.kept_for += 1;
+        if self.kept_for >= MAX_LINGERING {
+            self.reopen();
+        }
+        for compressed in [false, true] {
+            let path = self.path(KEPT, compressed);
+            if !path.exists() {
+                continue;
+            }
+            if self.is_written(&path) {
+                self.reopen();
+            }
+            self.catch_up();
+            self.remove_file(&path);
+        }
+        if let Names::Down = self.host.names {
+            for number in (1..KEPT).rev() {
+                for compressed in [false, true] {
+                    let path = self.path(number, compressed);
+                    if path.exists() {
+                        self.rename_file(&path, &self.path(number + 1, compressed));
+                    }
+                }
+            }
+        }
+        self.rotations += 1;
+    }
+
+    fn rename(&mut self, create: bool) {
+        if self.path(0, false).exists() {
+            if self.copied {
+                self.catch_up();
+            }
+            self.shift();
+            let split =
+                self.split.contains(&content::id(&fs::metadata(self.path(0, false)).unwrap()));
+            self.rename_file(&self.path(0, false), &self.path(1, false));
+            if split {
+                // See 7.
+                self.reopen();
+            }
+        }
+        if create {
+            self.open_log();
+        }
+    }
+
+    fn copytruncate(&mut self, between: usize) {
+        let log = self.path(0, false);
+        if !log.exists() {
+            return;
+        }
+        self.pass_tick_of_birth();
+        self.shift();
+        // See 10.
+        let knows_little =
+            |state: &State| state.generations.iter().any(|one| (1..32).contains(&one.place.offset));
+        if (between > 0 && fs::metadata(&log).unwrap().len() < 2 * EVIDENCE)
+            || knows_little(&self.follower.state())
+            || knows_little(&self.saved.0)
+        {
+            self.catch_up();
+        }
+        let copy = self.path(1, false);
+        if between > 0 {
+            let bytes = fs::read(&log).unwrap();
+            fs::write(&copy, &bytes[..bytes.len() / 2]).unwrap();
+            self.stamp_new(&copy);
+            self.follow();
+        }
+        fs::copy(&log, &copy).unwrap();
+        self.stamp_new(&copy);
+        if between > 0 {
+            self.write(between);
+            self.catch_up();
+            self.wall += self.host.tick;
+        }
+        self.split.push(content::id(&fs::metadata(&log).unwrap()));
+        File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
+        self.copied = true;
+        self.stamp_written(fs::metadata(&log).unwrap().ino());
+    }
+
+    /// See 6.
+    fn pass_tick_of_birth(&mut self) {
+        let (born, _) = stamps::of(fs::metadata(self.path(0, false)).unwrap().ino()).unwrap();
+        if born >= self.stamp() {
+            self.wall = born + self.host.tick;
+        }
+    }
+
+    fn replace(&mut self, more: usize) {
+        let log = self.path(0, false);
+        if !log.exists() || !self.is_written(&log) {
+            return;
+        }
+        let split = self.split.contains(&content::id(&fs::metadata(&log).unwrap()));
+        if split {
+            self.catch_up();
+        }
+        self.pass_tick_of_birth();
+        let copy = self.dir.path().join(".copy");
+        fs::copy(&log, &copy).unwrap();
+        self.stamp_new(&copy);
+        if split {
+            self.split.push(content::id(&fs::metadata(&copy).unwrap()));
+        }
+        self.writer = Some(File::options().append(true).open(&copy).unwrap());
+        self.write(more);
+        stamps::set_changed(fs::metadata(&log).unwrap().ino(), self.stamp());
+        self.hold_inode(&log);
+        self.rename_file(&copy, &log);
+        let knows_it = |state: &State| {
+            state.generations.last().is_some_and(|one| one.place.offset >= EVIDENCE)
+        };
+        if !knows_it(&self.follower.state()) || !knows_it(&self.saved.0) {
+            self.catch_up();
+        }
+    }
+
+    fn copy_up(&mut self) {
+        if let Ok(meta) = fs::metadata(self.path(0, false)) {
+            // What was truncated was written, and so was copied up before.
+            if !self.split.contains(&content::id(&meta)) {
+                self.pass_tick_of_birth();
+                let (_, modified) = stamps::of(meta.ino()).unwrap();
+                stamps::set(meta.ino(), (self.stamp(), modified));
+                self.wall += self.host.tick;
+            }
+        }
+    }
+
+    fn compress(&mut self, number: usize) {
+        let (from, to) = (self.path(number, false), self.path(number, true));
+        if !from.exists() || self.is_written(&from) {
+            return;
+        }
+        let ends = fs::read(&from).unwrap().last().is_none_or(|&byte| byte == b'\n');
+        if !ends || self.split.contains(&content::id(&fs::metadata(&from).unwrap())) {
+            self.catch_up();
+        }
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&fs::read(&from).unwrap()).unwrap();
+        fs::write(&to, encoder.finish().unwrap()).unwrap();
+        let (_, modified) = stamps::of(fs::metadata(&from).unwrap().ino()).unwrap();
+        self.stamp_new(&to);
+        stamps::set(fs::metadata(&to).unwrap().ino(), (self.stamp(), modified));
+        self.remove_file(&from);
+    }
+
+    fn look(&mut self) -> Look {
+        let (mut effects, counted) = (Effects::default(), &mut self.counted);
+        let mut buffer = vec![0; SPAN + self.host.piece];
+        let since = u64::try_from(self.wall - START).unwrap();
+        let now = self.born + Duration::from_nanos(since);
+        let at = At { now, wall: self.wall, is_of_another: &|_| false };
+        let look = self.follower.look(&at, &mut buffer, &mut effects);
+        let look = look.unwrap_or(Look::Idle);
+        let mut line = |line: &[u8]| {
+            *counted.lines.entry(String::from_utf8_lossy(line).into_owned()).or_default() += 1;
+        };
+        if let Look::Data(nth, count) = look {
+            counted.bytes += count as u64;
+            self.follower.accept((nth, count), &buffer, &mut effects, &mut line);
+        }
+        effects.lines.iter().for_each(|bytes| line(bytes));
+        counted.sums.add(&effects.sums);
+        look
+    }
+
+    fn follow(&mut self) {
+        for _ in 0..5_000 {
+            if self.look() == Look::Idle {
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    fn restart(&mut self, (state, counted): (State, Counted)) {
+        self.follower = Follower::resume(self.path(0, false), Trust::Named, state);
+        self.counted = counted;
+    }
+
+    pub(super) fn apply(&mut self, step: &Step) {
+        self.wall += self.host.pace;
+        match step {
+            Step::Write(count) => self.write(*count),
+            Step::Reopen => self.reopen(),
+            // log4j2 renames its log and goes on in a new one: there is no other writer.
+            Step::Rename(_) | Step::Copytruncate(_) if matches!(self.host.names, Names::Up) => {
+                self.end_line();
+                self.rename(false);
+                self.reopen();
+            }
+            Step::Rename(create) => self.rename(*create),
+            Step::Copytruncate(between) => self.copytruncate(*between),
+            Step::Replace(more) => self.replace(*more),
+            Step::CopyUp if self.host.inodes == Inodes::CopiedUp => self.copy_up(),
+            Step::CopyUp => {}
+            Step::Wait(millis) => self.wall += i64::from(*millis) * 1_000_000,
+            Step::Compress(number) => self.compress(*number),
+            Step::Follow => self.follow(),
+            Step::Look => drop(self.look()),
+            Step::Save => self.saved = (self.follower.state(), self.counted.clone()),
+            Step::Restart => self.restart((self.follower.state(), self.counted.clone())),
+            Step::Kill => self.restart(self.saved.clone()),
+        }
+    }
+
+    /// Every line was counted once, and every byte.
+    pub(super) fn judge(&mut self) -> Result<(), TestCaseError> {
+        self.end_line();
+        self.follow();
+        self.wall += 7_200_000_000_000;
+        self.follow();
+        let expected: BTreeMap<String, u32> = (0..self.next).map(|nth| (line(nth), 1)).collect();
+        let missing: Vec<_> =
+            expected.keys().filter(|line| !self.counted.lines.contains_key(*line)).collect();
+        let wrong: Vec<_> = self
+            .counted
+            .lines
+            .iter()
+            .filter(|(line, times)| expected.get(*line) != Some(times))
+            .collect();
+        prop_assert!(
+            missing.is_empty() && wrong.is_empty(),
+            "missing {missing:?}, wrong {wrong:?}"
+        );
+        prop_assert_eq!(self.counted.bytes, self.written);
+        for (why, reason) in Lost::ALL {
+            prop_assert_eq!(self.counted.sums.lost(why), 0, "{}", reason);
+        }
+        Ok(())
+    }
+}

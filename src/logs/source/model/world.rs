@@ -1,0 +1,381 @@
+//! The host of the model: its logs, their writers, its clock, and the reader that is judged.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::super::{Look, Reader};
+use super::{Host, KEPT, LOGS, Names, SIGNATURE, Step, Writer};
+use crate::config::{Format, Source};
+use crate::live::{Live, lock};
+use crate::logs::clock;
+use crate::logs::content::stamps;
+use crate::logs::counts::{Published, Shared};
+use crate::logs::effects::Lost;
+use crate::logs::matcher::Matcher;
+
+pub(super) struct World {
+    host: Host,
+    dir: TempDir,
+    wall: i64,
+    born: Instant,
+    writers: Vec<Writer>,
+    lines: u64,
+    bytes: u64,
+    digits: BTreeMap<(&'static str, String), u64>,
+    /// Files without a name whose inode must not be given out again.
+    held: Vec<File>,
+    reader: Option<Reader>,
+    published: Arc<Mutex<Published>>,
+    saved: Published,
+}
+
+/// When the model begins: after every time that the filesystem itself gives.
+const START: i64 = 1_900_000_000_000_000_000;
+
+fn shared() -> Arc<Shared> {
+    let matcher = Live::new(Matcher::new(serde_saphyr::from_str(SIGNATURE).unwrap()));
+    let (values, unknown, recent) = Default::default();
+    Arc::new(Shared { matcher, values, unknown, recent, zone: TimeZone::UTC })
+}
+
+impl World {
+    pub(super) fn new(host: Host) -> Self {
+        stamps::clear();
+        stamps::set_copies_up(false);
+        let mut world = Self {
+            host,
+            dir: tempfile::tempdir().unwrap(),
+            wall: START,
+            born: Instant::now(),
+            writers: Vec::new(),
+            lines: 0,
+            bytes: 0,
+            digits: BTreeMap::new(),
+            held: Vec::new(),
+            reader: None,
+            published: Arc::default(),
+            saved: Published::default(),
+        };
+        for _ in 0..LOGS {
+            world.appear(0);
+        }
+        world.set_clock();
+        world.start(Published::default(), false);
+        world.follow();
+        world.saved = lock(&world.published).clone();
+        // See 3.
+        world.wall += host.tick;
+        world
+    }
+
+    fn set_clock(&self) {
+        let since = Duration::from_nanos(u64::try_from(self.wall - START).unwrap());
+        clock::model::set(self.born + since, self.wall);
+    }
+
+    fn stamp(&self) -> i64 {
+        self.wall - self.wall % self.host.tick
+    }
+
+    fn stamp_new(&mut self, path: &Path) {
+        let inode = fs::metadata(path).unwrap().ino();
+        if stamps::of(inode).is_some_and(|(born, _)| born == self.stamp()) {
+            // See 2.
+            self.wall += self.host.tick;
+        }
+        stamps::set(inode, (self.stamp(), self.stamp()));
+        self.stamp_directory();
+    }
+
+    fn stamp_directory(&self) {
+        stamps::set(fs::metadata(self.dir.path()).unwrap().ino(), (0, self.stamp()));
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The log of this number, of those that there are.
+    fn writer(&self, nth: usize) -> usize {
+        nth % self.writers.len()
+    }
+
+    fn log_path(&self, nth: usize) -> PathBuf {
+        self.path(&format!("{}.log", self.writers[nth].log))
+    }
+
+    fn rotated_path(&self, nth: usize, number: usize) -> PathBuf {
+        let log = &self.writers[nth].log;
+        self.path(&match self.host.names {
+            Names::Dates => format!("{log}-20261120-{number:04}.log"),
+            Names::Least | Names::Most | Names::Swapped => format!("{log}-{number}.log"),
+        })
+    }
+
+    fn write(&mut self, nth: usize, count: usize) {
+        if self.writers[nth].file.is_none() {
+            self.reopen(nth);
+        }
+        let mut text = String::new();
+        for _ in 0..count {
+            let number = self.lines + 1000;
+            writeln!(text, "line {number} of {nth}").unwrap();
+            let digits = number.to_string();
+            let digits = digits[digits.len() - 3..].chars();
+            for (name, digit) in ["hundred", "ten", "one"].into_iter().zip(digits) {
+                *self.digits.entry((name, digit.to_string())).or_default() += 1;
+            }
+            self.lines += 1;
+        }
+        let file = self.writers[nth].file.as_mut().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        self.bytes += text.len() as u64;
+        let inode = file.metadata().unwrap().ino();
+        let (born, _) = stamps::of(inode).unwrap();
+        stamps::set(inode, (born, self.stamp()));
+    }
+
+    fn reopen(&mut self, nth: usize) {
+        self.writers[nth].file = Some(self.open(&self.log_path(nth)));
+        self.writers[nth].kept_for = 0;
+    }
+
+    fn open(&mut self, path: &Path) -> File {
+        let is_new = !path.exists();
+        let file = File::options().append(true).create(true).open(path).unwrap();
+        if is_new {
+            self.stamp_new(path);
+        }
+        file
+    }
+
+    fn rename(&self, from: &Path, to: &Path) {
+        fs::rename(from, to).unwrap();
+        self.stamp_directory();
+    }
+
+    /// A file goes; who writes it has let go of it before, and what was written was read.
+    fn delete(&mut self, path: &Path) {
+        let inode = fs::metadata(path).unwrap().ino();
+        for nth in 0..self.writers.len() {
+            let file = self.writers[nth].file.as_ref();
+            if file.is_some_and(|file| file.metadata().unwrap().ino() == inode) {
+                self.writers[nth].file = None;
+            }
+        }
+        self.catch_up();
+        if !self.host.recycles {
+            self.held.push(File::open(path).unwrap());
+        }
+        fs::remove_file(path).unwrap();
+        self.stamp_directory();
+    }
+
+    fn rotate(&mut self, nth: usize, create: bool) {
+        let log = self.log_path(nth);
+        if !log.exists() || matches!(self.host.names, Names::Swapped) {
+            return;
+        }
+        self.writers[nth].rotations += 1;
+        let number = match self.host.names {
+            Names::Dates => {
+                let number = self.writers[nth].rotations;
+                let old = self.rotated_path(nth, number.saturating_sub(KEPT));
+                if old.exists() {
+                    self.delete(&old);
+                }
+                number
+            }
+            Names::Least | Names::Swapped => {
+                let last = self.rotated_path(nth, KEPT);
+                if last.exists() {
+                    self.delete(&last);
+                }
+                for number in (1..KEPT).rev() {
+                    let from = self.rotated_path(nth, number);
+                    if from.exists() {
+                        self.rename(&from, &self.rotated_path(nth, number + 1));
+                    }
+                }
+                1
+            }
+            Names::Most => {
+                let first = self.rotated_path(nth, 1);
+                if self.rotated_path(nth, KEPT).exists() {
+                    self.delete(&first);
+                    for number in 2..=KEPT {
+                        self.rename(
+                            &self.rotated_path(nth, number),
+                            &self.rotated_path(nth, number - 1),
+                        );
+                    }
+                }
+                (1..=KEPT).find(|number| !self.rotated_path(nth, *number).exists()).unwrap()
+            }
+        };
+        self.rename(&log, &self.rotated_path(nth, number));
+        self.let_go_in_time(nth);
+        if create {
+            self.open(&log);
+        }
+    }
+
+    /// See 5.
+    fn let_go_in_time(&mut self, nth: usize) {
+        self.writers[nth].kept_for += 1;
+        if self.writers[nth].kept_for >= 3 {
+            self.writers[nth].file = None;
+        }
+    }
+
+    fn swap(&mut self, one: usize, other: usize) {
+        let (one, other) = (self.log_path(one), self.log_path(other));
+        let swaps = matches!(self.host.names, Names::Swapped);
+        if !swaps || one == other || !one.exists() || !other.exists() {
+            return;
+        }
+        let flags = rustix::fs::RenameFlags::EXCHANGE;
+        rustix::fs::renameat_with(rustix::fs::CWD, &one, rustix::fs::CWD, &other, flags).unwrap();
+        self.stamp_directory();
+    }
+
+    fn appear(&mut self, lines: usize) {
+        let log = char::from(b'a' + u8::try_from(self.writers.len() % 26).unwrap());
+        let log = format!("{log}{}", self.writers.len() / 26);
+        self.writers.push(Writer { log, file: None, rotations: 0, kept_for: 0 });
+        self.write(self.writers.len() - 1, lines);
+    }
+
+    fn start(&mut self, published: Published, known: bool) {
+        let source = Source {
+            name: "app".to_owned(),
+            files: vec![self.path("*.log")],
+            format: Format::Plain,
+            follow_links: false,
+            kmsg: false,
+            journal: false,
+            audit_multicast: false,
+            directories: Vec::new(),
+        };
+        self.published = Arc::new(Mutex::new(published));
+        let published = Arc::clone(&self.published);
+        self.reader = Some(Reader::new(source, known, published, shared(), 1000));
+    }
+
+    fn reader(&mut self) -> &mut Reader {
+        self.set_clock();
+        self.reader.as_mut().unwrap()
+    }
+
+    /// As the reader's thread does when inotify tells of a name.
+    fn scan(&mut self) {
+        let reader = self.reader();
+        if reader.directories_changed() {
+            reader.scan();
+        }
+    }
+
+    /// As the reader's thread does at each sweep.
+    fn sweep(&mut self) -> bool {
+        self.scan();
+        let reader = self.reader();
+        let before = reader.followers.len();
+        reader.let_go();
+        // See 3.
+        let let_go = reader.followers.len() < before;
+        self.wall += if let_go { self.host.tick } else { 0 };
+        let reader = self.reader();
+        let mut more = false;
+        for path in reader.followers.keys().cloned().collect::<Vec<_>>() {
+            more |= reader.look(&path).is_some_and(|look| look != Look::Idle);
+        }
+        more
+    }
+
+    fn follow(&mut self) {
+        for _ in 0..2_000 {
+            if !self.sweep() {
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    fn catch_up(&mut self) {
+        self.follow();
+        self.saved = lock(&self.published).clone();
+    }
+
+    pub(super) fn apply(&mut self, step: &Step) {
+        self.wall += self.host.pace;
+        match *step {
+            Step::Write(nth, count) => self.write(self.writer(nth), count),
+            Step::Reopen(nth) => self.reopen(self.writer(nth)),
+            Step::Rotate(nth, create) => self.rotate(self.writer(nth), create),
+            Step::Swap(one, other) => self.swap(self.writer(one), self.writer(other)),
+            Step::Appear(lines) => self.appear(lines),
+            Step::Vanish(nth) => {
+                let path = self.log_path(self.writer(nth));
+                if path.exists() {
+                    self.delete(&path);
+                    self.let_go_in_time(self.writer(nth));
+                }
+            }
+            Step::Wait(millis) => self.wall += i64::from(millis) * 1_000_000,
+            Step::Follow => self.follow(),
+            Step::Look(nth) => {
+                let path = self.log_path(self.writer(nth));
+                self.scan();
+                self.reader().look(&path);
+            }
+            Step::Scan => self.reader().scan(),
+            Step::Save => self.saved = lock(&self.published).clone(),
+            Step::Restart => {
+                let published = lock(&self.published).clone();
+                self.set_clock();
+                self.start(published, true);
+                self.wall += self.host.tick;
+            }
+            Step::Kill => {
+                self.set_clock();
+                self.start(self.saved.clone(), true);
+                self.wall += self.host.tick;
+            }
+        }
+    }
+
+    pub(super) fn judge(&mut self) -> Result<(), TestCaseError> {
+        self.follow();
+        // What only time tells: a name that was missing, a file that nobody writes any more.
+        for seconds in [3, 60, 7200] {
+            self.wall += seconds * 1_000_000_000;
+            self.follow();
+        }
+        let counts = lock(&self.published).counts.clone();
+        let counted = counts.signatures.get("line");
+        let captures = counted.map(|line| line.captures.clone()).unwrap_or_default();
+        let counted: BTreeMap<_, _> = ["hundred", "ten", "one"]
+            .into_iter()
+            .flat_map(|name| {
+                let values = captures.get(name).cloned().unwrap_or_default();
+                values.into_iter().map(move |(digit, count)| ((name, digit), count))
+            })
+            .collect();
+        prop_assert_eq!((counts.lines, counts.bytes), (self.lines, self.bytes), "lines, bytes");
+        prop_assert_eq!(&counted, &self.digits);
+        for (why, reason) in Lost::ALL {
+            prop_assert_eq!(counts.sums.lost(why), 0, "{}", reason);
+        }
+        Ok(())
+    }
+}
