@@ -126,10 +126,9 @@ impl Exporter {
             collectors.push(Box::new(Logrotate::new(&setup.rootfs)));
         }
         if let Some((signatures, state)) = logs {
-            let config = config.logs.clone();
             let logs = Logs::start(
                 signatures,
-                config,
+                &config.logs,
                 (&setup.rootfs, &setup.procfs),
                 state,
                 Arc::clone(&names),

@@ -1,7 +1,7 @@
 //! `telltale_exporter`: shows who is running out of processes on a Linux host, to Prometheus.
 //!
 //! # The map of the house
-//! * [`cli`] is what the command line says, [`config`] what the YAML file says.
+//! * [`cli`] is what the command line says, [`config`] what the YAML file says; [`yaml`] reads it.
 //! * [`command`] is what can be asked without serving: `check`, `signatures`, `scan`, `kills`.
 //! * [`exporter`] builds the collectors from both and gathers one scrape.
 //! * [`collector`] gives each collector a thread, a clock and a bound; [`metrics`] is the text they
@@ -44,6 +44,7 @@ pub mod state;
 pub mod supervised;
 pub mod sys;
 pub mod users;
+pub mod yaml;
 
 /// Version and source revision, as `--version` prints them.
 pub const VERSION: &str =

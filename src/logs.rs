@@ -174,12 +174,12 @@ impl Logs {
     /// When a thread cannot be created.
     pub fn start(
         signatures: Vec<Signature>,
-        config: config::Logs,
+        config: &config::Logs,
         (rootfs, procfs): (&Path, &Path),
         (state, loaded): (State, Loaded),
         names: Shown,
     ) -> std::io::Result<Self> {
-        let Choice { sources, why, mut multicast } = match config.sources {
+        let Choice { sources, why, mut multicast } = match config.sources() {
             Some(sources) => {
                 let why = if sources.is_empty() { EMPTY_LIST } else { AS_CONFIGURED };
                 Choice { sources, why: why.to_owned(), multicast: None }

@@ -146,7 +146,7 @@ impl Reader {
         self.parts.audit.set(config.audit);
         let mut later = Vec::new();
         if self.parts.matcher.is_some() {
-            later.extend((config.logs.sources != self.logs.sources).then_some("logs.sources"));
+            later.extend((config.logs.sources() != self.logs.sources()).then_some("logs.sources"));
             later.extend((config.logs.examples != self.logs.examples).then_some("logs.examples"));
         }
         Ok(later)

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::{FINE, WRONG};
-use crate::config::{self, Config, Source};
+use crate::config::{self, Config};
 use crate::logs::catalog::{self, Catalog};
 use crate::logs::signature::{Signature, Wording};
 use crate::logs::{anchors, choice};
@@ -27,7 +27,7 @@ pub(crate) fn run(
     for mistake in &mistakes {
         let _ = writeln!(out, "{mistake}");
     }
-    let sources = config.logs.sources.as_deref().unwrap_or_default();
+    let sources = &config.logs.sources().unwrap_or_default();
     let of_sources = choice::doubles(sources).into_iter().chain(paths::unreadable(sources, rootfs));
     let mut warnings: Vec<_> =
         of_sources.map(|what| format!("warning: logs.sources: {what}")).collect();
@@ -55,11 +55,10 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 fn summary(config: &Config, catalog: &Catalog) -> String {
-    let sources = config.logs.sources.as_ref();
-    let sources = sources
-        .map_or("sources chosen for this host".to_owned(), |sources: &Vec<Source>| {
-            counted(sources.len(), "source")
-        });
+    let sources = config.logs.sources().map_or_else(
+        || "sources chosen for this host".to_owned(),
+        |sources| counted(sources.len(), "source"),
+    );
     let built_in = counted(catalog.signatures.len() - catalog.own, "built-in signature");
     let mut out = format!("configuration fine: {sources}; {built_in}, {} of yours", catalog.own);
     if catalog.replaced > 0 {

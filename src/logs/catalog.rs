@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use serde_saphyr::options;
-
 use super::signature::Signature;
-use crate::config::{Error, Logs};
+use crate::config::Logs;
 use crate::nearest::nearest;
+use crate::yaml::{self, Error};
 
 /// The built-in catalogue, by file.
 const BUILT_IN: [(&str, &str); 6] = [
@@ -110,7 +109,7 @@ struct Entry {
 
 impl Reading {
     fn add_file(&mut self, path: &Path) {
-        match crate::config::read_file("signature file", path) {
+        match yaml::read_file("signature file", path) {
             Ok(yaml) => self.add(&path.display().to_string(), &yaml, false),
             Err(mistake) => self.mistakes.push(mistake),
         }
@@ -183,15 +182,15 @@ impl Reading {
 /// The signatures of one file. YAML is understood as a whole or not at all, so a file with a mistake is
 /// read again item by item: one mistake shall not hide the next.
 fn parse(name: &str, yaml: &str, mistakes: &mut Vec<Error>) -> Vec<Signature> {
-    let whole = match list(yaml) {
+    let whole = match yaml::parse(yaml, name) {
         Ok(signatures) => return signatures,
-        Err(error) => Error::of_yaml(name, &error),
+        Err(error) => error,
     };
     let (mut found, mut wrong) = (Vec::new(), Vec::new());
     for item in items(yaml) {
-        match list(&item) {
+        match yaml::parse::<Vec<Signature>>(&item, name) {
             Ok(signatures) => found.extend(signatures),
-            Err(error) => wrong.push(Error::of_yaml(name, &error)),
+            Err(error) => wrong.push(error),
         }
     }
     if wrong.is_empty() {
@@ -199,12 +198,6 @@ fn parse(name: &str, yaml: &str, mistakes: &mut Vec<Error>) -> Vec<Signature> {
     }
     mistakes.append(&mut wrong);
     found
-}
-
-fn list(yaml: &str) -> Result<Vec<Signature>, serde_saphyr::Error> {
-    let options = options! { with_snippet: false };
-    serde_saphyr::from_str_with_options::<Option<Vec<Signature>>>(yaml, options)
-        .map(Option::unwrap_or_default)
 }
 
 /// The items of a list that begin at the margin, each behind so many empty lines that its own keep their

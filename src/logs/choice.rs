@@ -322,7 +322,7 @@ mod tests {
     fn what_counts_twice() {
         let said = |yaml: &str| {
             let config = crate::config::Config::parse(yaml, "t.yml").unwrap();
-            doubles(&config.logs.sources.unwrap())
+            doubles(&config.logs.sources().unwrap())
         };
         let (journal, ring) = ("{name: j, journal: true}", "{name: k, kmsg: true}");
         let syslog = "{name: s, files: [/var/log/auth.log, /var/log/syslog]}";

@@ -3,12 +3,11 @@
 use std::collections::HashSet;
 use std::sync::OnceLock;
 
+use super::{anchors, finder};
+use crate::yaml::{Spanned, or_default};
 use regex::bytes::{Captures, Regex, RegexBuilder};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
-
-use super::{anchors, finder};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -61,7 +60,7 @@ pub struct Signature {
     /// What has happened, in a few words.
     pub title: String,
     /// Syslog identifiers it may come from; empty: any.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub programs: Vec<String>,
     /// One or several wordings.
     pub pattern: Wordings,
@@ -70,7 +69,7 @@ pub struct Signature {
     /// What is asked of the reader.
     pub verdict: Verdict,
     /// Named groups whose values are counted apart.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub captures: Vec<String>,
     /// A named group that says how many the line stands for.
     pub count: Option<String>,
@@ -81,7 +80,7 @@ pub struct Signature {
     #[serde(default)]
     pub reference: String,
     /// Real lines that show what is meant.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub samples: Samples,
 }
 
@@ -90,9 +89,10 @@ pub struct Signature {
 #[serde(deny_unknown_fields, default)]
 pub struct Samples {
     /// Lines that must match.
-    #[serde(rename = "match")]
+    #[serde(rename = "match", deserialize_with = "or_default")]
     pub matching: Vec<Sample>,
     /// Lines that must not.
+    #[serde(deserialize_with = "or_default")]
     pub no_match: Vec<String>,
 }
 
@@ -146,7 +146,7 @@ impl Wording {
 
     fn compile(text: &str) -> Result<Regex, String> {
         let regex = RegexBuilder::new(text).unicode(false).size_limit(MAX_REGEX_BYTES).build();
-        regex.map_err(|error| crate::config::mistake(text, &error))
+        regex.map_err(|error| crate::config::describe_regex_error(text, &error))
     }
 
     /// The expression as it was written.

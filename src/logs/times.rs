@@ -120,7 +120,7 @@ impl Clock {
         let parts = [ten * 10 + number(&text[5..6])?, number(&text[7..9])?, number(&text[10..12])?];
         let [day, hour, minute] = parts.map(|part| i8::try_from(part).unwrap_or(-1));
         let latest = Timestamp::from_microsecond(self.latest).ok()?;
-        let year = latest.to_zoned(self.zone.clone()).year();
+        let year = latest.to_zoned_datetime(self.zone.clone()).year();
         // A 29th of February may be as old as eight years.
         (year.saturating_sub(8)..=year).rev().find_map(|year| {
             let month = i8::try_from(month).ok()?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From what uses nothing of ours to what is used by nobody.
-const ROOMS: [&str; 20] = [
+const ROOMS: [&str; 21] = [
     "live",
     "nearest",
     "decode",
@@ -13,6 +13,7 @@ const ROOMS: [&str; 20] = [
     "sys",
     "metrics",
     "supervised",
+    "yaml",
     "config",
     "collector",
     "process",

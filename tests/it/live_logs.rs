@@ -446,7 +446,7 @@ fn traditional_times_are_of_the_hosts_zone() {
     let exporter = Exporter::start(&flags.each_ref().map(String::as_str));
     let start = now();
     let local = jiff::Timestamp::from_second(start - 7200 + 5400).unwrap();
-    let local = local.to_zoned(jiff::tz::TimeZone::UTC).strftime("%b %e %H:%M:%S");
+    let local = local.to_zoned_datetime(jiff::tz::TimeZone::UTC).strftime("%b %e %H:%M:%S");
     append(
         &log,
         &format!("{local} h sshd[7]: fatal: setresuid 500: Resource temporarily unavailable\n"),

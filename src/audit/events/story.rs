@@ -43,7 +43,7 @@ impl Teller {
     pub fn local(reader: Reader, millis: u64, zone: &TimeZone) -> (Self, Date) {
         let millis = i64::try_from(millis).unwrap_or(i64::MAX);
         let time = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX);
-        let zoned = time.to_zoned(zone.clone());
+        let zoned = time.to_zoned_datetime(zone.clone());
         (Self { reader, offset: zoned.offset().seconds() }, zoned.date())
     }
 

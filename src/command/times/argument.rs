@@ -38,7 +38,7 @@ pub fn lasts(text: &str) -> i64 {
 }
 
 fn parse(text: &str, now: i64, zone: &TimeZone) -> Option<i64> {
-    let today = Timestamp::from_microsecond(now).ok()?.to_zoned(zone.clone()).date();
+    let today = Timestamp::from_microsecond(now).ok()?.to_zoned_datetime(zone.clone()).date();
     let start = |date: Date| in_zone(date.at(0, 0, 0, 0), zone);
     match text {
         "now" => return Some(now),

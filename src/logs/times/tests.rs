@@ -110,7 +110,7 @@ proptest! {
         let line = format!("{} h x: y", Time::At(at));
         prop_assert_eq!(clock.of(line.as_bytes()), Some(Time::At(at)));
         let zone = jiff::tz::Offset::from_seconds(offset / 60 * 60).unwrap().to_time_zone();
-        let zoned = Timestamp::from_microsecond(at).unwrap().to_zoned(zone);
+        let zoned = Timestamp::from_microsecond(at).unwrap().to_zoned_datetime(zone);
         let line = format!("{} h", zoned.strftime("%Y-%m-%dT%H:%M:%S%.6f%:z"));
         prop_assert_eq!(clock.of(line.as_bytes()), Some(Time::At(at)), "{}", line);
     }
@@ -121,7 +121,7 @@ proptest! {
         let mut used = clock("Europe/Berlin", "2026-11-20T12:00:00Z");
         for ago in times {
             let at = Timestamp::from_microsecond(micros("2026-11-20T12:00:00Z") - ago * SECOND).unwrap();
-            let line = at.to_zoned(used.zone.clone()).strftime("%b %e %H:%M:%S h").to_string();
+            let line = at.to_zoned_datetime(used.zone.clone()).strftime("%b %e %H:%M:%S h").to_string();
             let mut fresh = clock("Europe/Berlin", "2026-11-20T12:00:00Z");
             let time = used.of(line.as_bytes());
             prop_assert_eq!(time, fresh.of(line.as_bytes()));
