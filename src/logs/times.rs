@@ -7,12 +7,10 @@
 use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
-use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use memchr::memmem;
 use serde::{Serialize, Serializer};
 
 use super::header::{self, MONTHS};
@@ -276,12 +274,10 @@ pub fn in_zone(time: DateTime, zone: &TimeZone) -> Option<i64> {
     zone.to_ambiguous_timestamp(time).compatible().ok().map(Timestamp::as_microsecond)
 }
 
-/// Where the stamp of an audit event begins: after `audit(`.
+/// Where the stamp of an audit event begins: after `audit(`. Few lines have a parenthesis at all.
 pub fn find_audit(text: &[u8]) -> Option<usize> {
-    // What is looked for in every line is prepared once.
-    static AUDIT: LazyLock<memmem::Finder<'static>> =
-        LazyLock::new(|| memmem::Finder::new(b"audit("));
-    Some(AUDIT.find(text)? + AUDIT.needle().len())
+    let is_stamp = |at: &usize| text[..*at].ends_with(b"audit");
+    memchr::memchr_iter(b'(', text).find(is_stamp).map(|at| at + 1)
 }
 
 #[cfg(test)]
