@@ -105,6 +105,7 @@ fn overflow(wait_jiffies: u32, seconds: u64) {
     audit(&exporter);
     let port = format!("--web.listen-address={}", exporter.address);
     let storm = scene.overflow(wait_jiffies);
+    eventually("the queue is full", || audit(&exporter).value("telltale_audit_backlog") >= 16.0);
     let (started, half) = (Instant::now(), Duration::from_secs(seconds / 2));
     let (mut restarted, mut fullest) = (false, 0.0_f64);
     // Where each scrape or each question waited for the kernel, none would be quick and none young.

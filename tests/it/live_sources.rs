@@ -265,8 +265,10 @@ fn a_backlog_keeps_neither_the_start_nor_the_other_logs_waiting() {
     scene.append("a", 0);
     scene.start();
     scene.kill();
-    scene.append("a", 200_000);
-    // More than one log is read of before the others have their turn; then its thread waits for us.
+    // More than is read of one log before the others have their turn; then its thread waits for us.
+    let long = format!("happened {}\n", "x".repeat(240));
+    let text = scene.events(16_000).replace("happened\n", &long);
+    fs::write(scene.path("a"), text).unwrap();
     let faults = scene.dir.path().join("faults");
     let hold = faults.join("hold-log-app");
     fs::create_dir(&faults).unwrap();
