@@ -7,17 +7,17 @@
 //! What happened is in audit [`events`]: the sources of the collector `logs` bring their records, from the audit
 //! daemon's log or, by the [`listener`], from the kernel's [`multicast`] group.
 
-pub mod auditd;
-pub mod child;
-pub mod events;
-pub mod helper;
-pub mod link;
-pub mod listener;
-pub mod multicast;
-pub mod netlink;
-pub mod pace;
-pub mod rules;
-pub mod status;
+pub(crate) mod auditd;
+pub(crate) mod child;
+pub(crate) mod events;
+pub(crate) mod helper;
+pub(crate) mod link;
+pub(crate) mod listener;
+pub(crate) mod multicast;
+pub(crate) mod netlink;
+pub(crate) mod pace;
+pub(crate) mod rules;
+pub(crate) mod status;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -102,7 +102,7 @@ const RULE_LOADED: Desc = Desc::gauge(
 
 /// What the helper has told.
 #[derive(Default)]
-pub struct State {
+pub(crate) struct State {
     /// The newest status and when it came.
     pub status: Option<(Status, Instant)>,
     /// Number of rules and their keys.
@@ -128,8 +128,7 @@ enum Trouble {
 /// The helper's news, shared between who listens and who shows them.
 type Shared = Arc<(Mutex<State>, Condvar)>;
 
-/// The collector.
-pub struct Audit {
+pub(crate) struct Audit {
     shared: Shared,
     procfs: PathBuf,
     config: Live<config::Audit>,
@@ -137,11 +136,11 @@ pub struct Audit {
 
 /// What the pages show of the audit subsystem.
 #[derive(Clone, Default)]
-pub struct View(Shared);
+pub(crate) struct View(Shared);
 
 impl View {
     /// Name and value of each fact; empty while there is no status.
-    pub fn facts(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
         let state = lock(&self.0.0);
         let Some((status, at)) = state.status else { return Vec::new() };
         let named = |names: [&str; 3], value: u32| {
@@ -181,7 +180,7 @@ impl View {
 
 impl Audit {
     /// What the pages show.
-    pub fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         View(Arc::clone(&self.shared))
     }
 
@@ -189,7 +188,7 @@ impl Audit {
     ///
     /// # Errors
     /// When the thread cannot be created.
-    pub fn start(
+    pub(crate) fn start(
         (mut child, pair): (Child, UnixStream),
         procfs: PathBuf,
         config: Live<config::Audit>,

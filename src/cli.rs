@@ -24,7 +24,7 @@ use crate::{CollectorName, VERSION};
     disable_help_subcommand = true
 )]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub struct Args {
+pub(crate) struct Args {
     /// What to do instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -132,7 +132,9 @@ impl Args {
     /// # Errors
     /// A wrong flag as one line that says what to do. `--help` and `--version` come as
     /// [`Stop::Print`].
-    pub fn parse_from(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, Stop> {
+    pub(crate) fn parse_from(
+        words: impl IntoIterator<Item = std::ffi::OsString>,
+    ) -> Result<Self, Stop> {
         Self::try_parse_from(words).map_err(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Print(error.to_string()),
             _ => Stop::Usage(one_line(&error)),
@@ -143,7 +145,7 @@ impl Args {
     ///
     /// # Errors
     /// Bad usage or configuration: one line that says what to do.
-    pub fn run_command(&self) -> Option<Result<u8, String>> {
+    pub(crate) fn run_command(&self) -> Option<Result<u8, String>> {
         let file = self.config_file.as_deref();
         Some(match self.command.as_ref()? {
             Command::Check => command::check::run(self.examine_config(), &self.rootfs),
@@ -154,7 +156,7 @@ impl Args {
     }
 
     /// Whether this collector is on; all are unless switched off.
-    pub fn enabled(&self, collector: CollectorName) -> bool {
+    pub(crate) fn enabled(&self, collector: CollectorName) -> bool {
         !match collector {
             CollectorName::Audit => self.no_audit,
             CollectorName::Cgroups => self.no_cgroups,
@@ -169,7 +171,7 @@ impl Args {
 
 /// Why there are no [`Args`].
 #[derive(Debug)]
-pub enum Stop {
+pub(crate) enum Stop {
     /// Asked-for text: print it and exit with 0.
     Print(String),
     /// A mistake, in one line: print it and exit with 2.

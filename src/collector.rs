@@ -16,7 +16,7 @@ use crate::metrics::{Desc, Metrics};
 use crate::supervised::{self, Pause};
 
 /// How long a scrape waits for one collector, counted from the start of that collector's run.
-pub const BOUND: Duration = Duration::from_secs(5);
+pub(crate) const BOUND: Duration = Duration::from_secs(5);
 
 const SUCCESS: Desc = Desc::gauge(
     "telltale_scrape_collector_success",
@@ -28,10 +28,10 @@ const DURATION: Desc = Desc::gauge(
 );
 
 /// What a collector may fail with; the text says what to do where something can be done.
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Reads one subject from the kernel.
-pub trait Collector: Send {
+pub(crate) trait Collector: Send {
     /// Name in flags, `collect[]` and the `collector` label.
     fn name(&self) -> &'static str;
 
@@ -50,17 +50,14 @@ pub trait Collector: Send {
 
 /// What one run of a collector found.
 #[derive(Debug, Default)]
-pub struct Found {
-    /// The metrics.
+pub(crate) struct Found {
     pub metrics: Metrics,
     /// What makes the numbers incomplete, with the cure; shown on the page, logged once.
     pub warnings: Vec<String>,
 }
 
-/// One finished run.
 #[derive(Debug)]
-pub struct Outcome {
-    /// What it found.
+pub(crate) struct Outcome {
     pub found: Found,
     /// Why it failed, if it did.
     pub error: Option<String>,
@@ -71,7 +68,7 @@ pub struct Outcome {
 
 /// A collector as one scrape saw it.
 #[derive(Debug, Clone)]
-pub struct Shown {
+pub(crate) struct Shown {
     /// Name of the collector.
     pub name: &'static str,
     /// The finished run; `None` when the bound passed first.
@@ -82,7 +79,7 @@ pub struct Shown {
 
 impl Shown {
     /// Why the collector is shown as failed, if it is.
-    pub fn error(&self) -> Option<String> {
+    pub(crate) fn error(&self) -> Option<String> {
         match &self.outcome {
             Some(outcome) => outcome.error.clone(),
             None => Some(format!("no answer yet after {:.1} s", self.duration.as_secs_f64())),
@@ -90,13 +87,13 @@ impl Shown {
     }
 
     /// What makes its numbers incomplete.
-    pub fn warnings(&self) -> &[String] {
+    pub(crate) fn warnings(&self) -> &[String] {
         self.outcome.as_ref().map_or(&[], |outcome| &outcome.found.warnings)
     }
 }
 
 /// The handle to a collector's thread.
-pub struct Runner {
+pub(crate) struct Runner {
     name: &'static str,
     requests: SyncSender<u64>,
     running: Mutex<Running>,
@@ -104,7 +101,7 @@ pub struct Runner {
 }
 
 /// A run that was asked for.
-pub struct Wait {
+pub(crate) struct Wait {
     name: &'static str,
     run: u64,
     since: Instant,
@@ -113,7 +110,7 @@ pub struct Wait {
 
 impl Wait {
     /// Waits for the run until its bound, but not past `deadline`.
-    pub async fn until(mut self, deadline: tokio::time::Instant) -> Shown {
+    pub(crate) async fn until(mut self, deadline: tokio::time::Instant) -> Shown {
         let deadline = deadline.min((self.since + BOUND).into());
         let run = self.run;
         let done = self.outcomes.wait_for(|outcome| outcome.as_ref().is_some_and(|o| o.run >= run));
@@ -138,7 +135,7 @@ impl Runner {
     ///
     /// # Errors
     /// When the thread cannot be created.
-    pub fn start(collector: Box<dyn Collector>) -> std::io::Result<Self> {
+    pub(crate) fn start(collector: Box<dyn Collector>) -> std::io::Result<Self> {
         let name = collector.name();
         let (requests, inbox) = sync_channel(1);
         let (publish, outcomes) = watch::channel(None);
@@ -151,12 +148,12 @@ impl Runner {
     }
 
     /// Name of the collector.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.name
     }
 
     /// Joins the run under way, or starts one.
-    pub fn ask(&self) -> Wait {
+    pub(crate) fn ask(&self) -> Wait {
         let (run, since) = self.request();
         Wait { name: self.name, run, since, outcomes: self.outcomes.clone() }
     }
@@ -269,7 +266,7 @@ impl Reported {
 }
 
 /// Puts the collectors of one scrape together, with success and duration of each.
-pub fn assemble(shown: &[Shown]) -> Metrics {
+pub(crate) fn assemble(shown: &[Shown]) -> Metrics {
     let mut metrics = Metrics::default();
     for collector in shown {
         if let Some(outcome) = &collector.outcome {

@@ -9,11 +9,11 @@ use crate::config::Config;
 use crate::logs::catalog;
 use crate::logs::signature::Signature;
 
-pub mod check;
+pub(crate) mod check;
 mod input;
-pub mod kills;
-pub mod scan;
-pub mod signatures;
+pub(crate) mod kills;
+pub(crate) mod scan;
+pub(crate) mod signatures;
 mod times;
 
 /// Nothing was found that asks to act.
@@ -25,7 +25,7 @@ const WRONG: u8 = 2;
 
 /// A sub-command with its own arguments.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Validate configuration, flags and signature files: every mistake with its line and its cure
     #[command(after_help = "Exit codes: 0 fine, perhaps with warnings; 2 mistakes.")]
     Check,
@@ -39,7 +39,7 @@ pub enum Command {
 
 /// The form of what is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For a terminal.
     Text,
     /// For a program.

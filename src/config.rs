@@ -10,23 +10,20 @@ use serde::de::{Deserializer, Error as _};
 
 use crate::yaml::{self, Document, Spanned, or_default};
 
-pub use crate::yaml::Error;
-pub use source::{Format, Source};
+pub(crate) use crate::yaml::Error;
+pub(crate) use source::{Format, Source};
 
 /// The configuration that holds without `--config.file`; it is the commented example we ship.
-pub const DEFAULT: &str = include_str!("../deploy/telltale_exporter.yml");
+pub(crate) const DEFAULT: &str = include_str!("../deploy/telltale_exporter.yml");
 
 /// What the configuration file says; everything has a default.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// The `users` collector.
+pub(crate) struct Config {
     #[serde(deserialize_with = "or_default")]
     pub users: Users,
-    /// The `audit` collector.
     #[serde(deserialize_with = "or_default")]
     pub audit: Audit,
-    /// The `logs` collector.
     #[serde(deserialize_with = "or_default")]
     pub logs: Logs,
 }
@@ -61,7 +58,7 @@ impl Logs {
 /// What is expected of the audit subsystem, so that rules can ask for it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Audit {
+pub(crate) struct Audit {
     /// Auditing must be on and somebody must listen.
     pub required: bool,
     /// Keys of which a rule must be loaded.
@@ -85,7 +82,7 @@ fn expected_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strin
 /// Which users are shown.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Users {
+pub(crate) struct Users {
     /// Only users whose name matches; empty: all.
     pub include: Pattern,
     /// Not the users whose name matches; empty: none.
@@ -94,7 +91,7 @@ pub struct Users {
 
 impl Users {
     /// Whether a user of this name is shown.
-    pub fn shows(&self, name: &str) -> bool {
+    pub(crate) fn shows(&self, name: &str) -> bool {
         self.include.0.as_ref().is_none_or(|pattern| pattern.is_match(name))
             && !self.exclude.0.as_ref().is_some_and(|pattern| pattern.is_match(name))
     }
@@ -102,10 +99,10 @@ impl Users {
 
 /// An optional regular expression; the empty one is none.
 #[derive(Debug, Clone, Default)]
-pub struct Pattern(Option<Regex>);
+pub(crate) struct Pattern(Option<Regex>);
 
 /// What is wrong with a regular expression, in one line.
-pub fn describe_regex_error(text: &str, error: &regex::Error) -> String {
+pub(crate) fn describe_regex_error(text: &str, error: &regex::Error) -> String {
     // The last line of a regex error names the mistake, the ones before draw it.
     let error = error.to_string();
     let mistake = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
@@ -133,7 +130,7 @@ impl<'de> Deserialize<'de> for Pattern {
 
 impl Config {
     /// What the file says, or the default without one, and all that is wrong with it; that is left out.
-    pub fn read_all(file: Option<&Path>) -> (Self, Vec<Error>) {
+    pub(crate) fn read_all(file: Option<&Path>) -> (Self, Vec<Error>) {
         match file {
             Some(path) => match yaml::read_file("--config.file", path) {
                 Ok(yaml) => Self::parse_all(&yaml, &path.display().to_string()),
@@ -147,12 +144,13 @@ impl Config {
     ///
     /// # Errors
     /// The first mistake found.
-    pub fn read(file: Option<&Path>) -> Result<Self, Error> {
+    pub(crate) fn read(file: Option<&Path>) -> Result<Self, Error> {
         first(Self::read_all(file))
     }
 
     /// Parses YAML; `name` is what errors call it.
-    pub fn parse(yaml: &str, name: &str) -> Result<Self, Error> {
+    #[cfg(test)]
+    pub(crate) fn parse(yaml: &str, name: &str) -> Result<Self, Error> {
         first(Self::parse_all(yaml, name))
     }
 
@@ -169,7 +167,7 @@ impl Config {
 ///
 /// # Errors
 /// The first mistake.
-pub fn first((config, mistakes): (Config, Vec<Error>)) -> Result<Config, Error> {
+pub(crate) fn first((config, mistakes): (Config, Vec<Error>)) -> Result<Config, Error> {
     mistakes.into_iter().next().map_or(Ok(config), Err)
 }
 

@@ -10,11 +10,11 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 /// The most memory that a file may ask for to be decompressed, in bytes: `xz -9` takes 64 MiB, `zstd -19`
 /// 8 MiB, `zstd --long` 128 MiB.
-pub const MAX_WINDOW: u64 = 128 << 20;
+pub(crate) const MAX_WINDOW: u64 = 128 << 20;
 
 /// How a file is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// Not at all.
     Plain,
     /// RFC 1952.
@@ -27,10 +27,10 @@ pub enum Form {
 
 impl Form {
     /// So many bytes tell it.
-    pub const MAGIC: usize = 6;
+    pub(crate) const MAGIC: usize = 6;
 
     /// Told by the first [`MAGIC`](Self::MAGIC) bytes.
-    pub fn of(start: &[u8]) -> Self {
+    pub(crate) fn of(start: &[u8]) -> Self {
         match start {
             [0x1f, 0x8b, 8, ..] => Self::Gzip,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
@@ -51,7 +51,7 @@ impl Form {
 }
 
 /// The bytes of a file as they were before it was compressed.
-pub enum Decoder<R: BufRead> {
+pub(crate) enum Decoder<R: BufRead> {
     /// As it stands.
     Plain(R),
     /// `None` only while a member ends.
@@ -64,7 +64,7 @@ pub enum Decoder<R: BufRead> {
 
 impl<R: BufRead> Decoder<R> {
     /// Decompresses what `source` has from here on.
-    pub fn new(form: Form, source: R) -> Self {
+    pub(crate) fn new(form: Form, source: R) -> Self {
         match form {
             Form::Plain => Self::Plain(source),
             Form::Gzip => Self::Gzip(Some(Box::new(GzDecoder::new(source)))),
@@ -82,7 +82,7 @@ impl<R: BufRead> Decoder<R> {
     }
 
     /// How it is compressed.
-    pub fn form(&self) -> Form {
+    pub(crate) fn form(&self) -> Form {
         match self {
             Self::Plain(_) => Form::Plain,
             Self::Gzip(_) => Form::Gzip,
@@ -92,7 +92,7 @@ impl<R: BufRead> Decoder<R> {
     }
 
     /// Where the bytes come from.
-    pub fn source(&self) -> Option<&R> {
+    pub(crate) fn source(&self) -> Option<&R> {
         match self {
             Self::Plain(source) | Self::Xz(_, source) => Some(source),
             Self::Gzip(decoder) => decoder.as_ref().map(|decoder| decoder.get_ref()),
@@ -101,7 +101,7 @@ impl<R: BufRead> Decoder<R> {
     }
 
     /// The next bytes; 0 at the end. Not to be called again after an error.
-    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = match self {
             Self::Plain(source) => return source.read(buffer),
             Self::Gzip(decoder) => gzip(decoder, buffer),
@@ -168,7 +168,7 @@ fn xz(stream: &mut XzStream, source: &mut impl BufRead, buffer: &mut [u8]) -> io
 }
 
 /// Frames of zstd, one after the other.
-pub struct Zstd<R> {
+pub(crate) struct Zstd<R> {
     decoder: FrameDecoder,
     source: R,
     /// Within a frame.

@@ -28,7 +28,7 @@ const BUILD_INFO: Desc = Desc::gauge(
 );
 
 /// Everything that answers a request.
-pub struct Exporter {
+pub(crate) struct Exporter {
     runners: Vec<Runner>,
     /// The users of the last collection; empty while that collector is off.
     pub users: Latest,
@@ -45,11 +45,11 @@ pub struct Exporter {
 }
 
 /// The audit helper, started before everything else, and our end of the pair.
-pub type Helper = (std::process::Child, std::os::unix::net::UnixStream);
+pub(crate) type Helper = (std::process::Child, std::os::unix::net::UnixStream);
 
 /// Which collectors a scrape asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Selection {
+pub(crate) enum Selection {
     /// All that are on.
     #[default]
     All,
@@ -77,7 +77,7 @@ impl Selection {
 }
 
 /// What the command line says of it.
-pub struct Setup {
+pub(crate) struct Setup {
     /// The collectors that are on.
     pub enabled: Vec<CollectorName>,
     /// Mount point of procfs.
@@ -98,7 +98,7 @@ impl Exporter {
     ///
     /// # Errors
     /// When a thread cannot be created.
-    pub fn start(
+    pub(crate) fn start(
         setup: Setup,
         config: Config,
         helper: Option<Helper>,
@@ -158,7 +158,7 @@ impl Exporter {
     }
 
     /// Names of the collectors that are on.
-    pub fn collectors(&self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn collectors(&self) -> impl Iterator<Item = &'static str> {
         self.runners.iter().map(Runner::name)
     }
 
@@ -166,7 +166,7 @@ impl Exporter {
     ///
     /// # Errors
     /// A name that is no collector, or one that is off: what to say to who asked.
-    pub async fn gather(
+    pub(crate) async fn gather(
         &self,
         selection: &Selection,
         patience: Duration,
@@ -190,7 +190,7 @@ impl Exporter {
     }
 
     /// The metrics of what was gathered, of the configuration and of the build.
-    pub fn metrics(&self, shown: &[Shown]) -> Metrics {
+    pub(crate) fn metrics(&self, shown: &[Shown]) -> Metrics {
         let mut metrics = collector::assemble(shown);
         self.reload.export(&mut metrics);
         supervised::export(&mut metrics);

@@ -1,8 +1,8 @@
 //! Accepts connections, bounds them, and lets them finish when we stop.
 
 mod listen;
-pub mod pages;
-pub mod routes;
+pub(crate) mod pages;
+pub(crate) mod routes;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 
-pub use listen::Listen;
+pub(crate) use listen::Listen;
 
 use crate::exporter::Exporter;
 use crate::live::lock;
@@ -51,7 +51,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// One line that names the address and what to do.
-pub fn bind(listen: &[Listen]) -> Result<Vec<TcpListener>, String> {
+pub(crate) fn bind(listen: &[Listen]) -> Result<Vec<TcpListener>, String> {
     for (nth, address) in listen.iter().enumerate() {
         if listen[..nth].contains(address) && address.candidates.iter().all(|a| a.port() != 0) {
             return Err(format!("--web.listen-address {} is given twice", address.text));
@@ -106,7 +106,7 @@ fn bind_address(address: SocketAddr) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// When the runtime refuses a listener; before anything is served.
-pub async fn serve(
+pub(crate) async fn serve(
     listeners: Vec<TcpListener>,
     exporter: Arc<Exporter>,
     stop: impl Future<Output = &'static str>,

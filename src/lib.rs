@@ -17,6 +17,7 @@
 //!   are [`live`].
 //! * [`supervised`] catches the panics of all threads and takes their work up again.
 //! * [`nearest`] finds what a misspelt name was meant to be.
+//! * [`program`] is what `main` runs, from the first line on.
 //! * [`sys`] touches the kernel. Everything else parses bytes.
 //!
 //! Threads: one runs hyper on tokio, one each collector, one each log source, one asks for names, one
@@ -24,30 +25,63 @@
 //! first request; afterwards nothing is created, so that the exporter goes on when the host or its own
 //! user is out of processes.
 
-pub mod audit;
-pub mod cli;
-pub mod collector;
-pub mod command;
-pub mod config;
-pub mod decode;
-pub mod exporter;
-pub mod http;
-pub mod live;
-pub mod logging;
-pub mod logs;
-pub mod metrics;
-pub mod nearest;
-pub mod peak;
-pub mod process;
-pub mod reload;
-pub mod state;
-pub mod supervised;
-pub mod sys;
-pub mod users;
-pub mod yaml;
+mod audit;
+mod cli;
+mod collector;
+mod command;
+mod config;
+mod decode;
+mod exporter;
+mod http;
+mod live;
+mod logging;
+mod logs;
+mod metrics;
+mod nearest;
+mod peak;
+mod process;
+mod program;
+mod reload;
+mod state;
+mod supervised;
+mod sys;
+mod users;
+mod yaml;
+
+pub use program::run;
+
+/// What tests, benchmarks and fuzzing use besides the program itself; for nobody else.
+pub mod internals {
+    pub use crate::audit::events::facts::Facts;
+    pub use crate::audit::events::joiner::{Joiner, Limits};
+    pub use crate::audit::events::recent::Recent;
+    pub use crate::audit::events::record::Record;
+    pub use crate::audit::events::story::{Reader, Teller};
+    pub use crate::audit::events::totals::Totals;
+    pub use crate::logs::anchors;
+    pub use crate::logs::boot::kernel_start;
+    pub use crate::logs::matcher::Matcher;
+    pub use crate::logs::signature::{Signature, Wording};
+    pub use crate::logs::{catalog, header};
+    pub use crate::supervised::FAULTS;
+    pub use crate::users::cgroups::Hierarchy;
+    pub use crate::users::scan::Scanner;
+    pub use crate::users::table::usage_by_user;
+
+    /// Reading the journal.
+    pub mod journal {
+        pub use crate::logs::journal::{Position, Reader};
+    }
+
+    /// Reading the kernel's ring.
+    pub mod kmsg {
+        pub use crate::logs::kmsg::record::Record;
+        pub use crate::logs::kmsg::{MAX_RECORDS, Outcome, Position, Reader};
+    }
+}
 
 /// Version and source revision, as `--version` prints them.
-pub const VERSION: &str =
+pub(crate) const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("TELLTALE_REVISION"), ")");
 
 /// Every collector: one that is not among them cannot be asked for.

@@ -17,7 +17,7 @@ use crate::supervised;
 /// `--log.level`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs, reason = "the names are the whole meaning")]
-pub enum LogLevel {
+pub(crate) enum LogLevel {
     Debug,
     Info,
     Warn,
@@ -26,7 +26,7 @@ pub enum LogLevel {
 
 /// `--log.format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// `key=value` pairs.
     Logfmt,
     /// One JSON object a line.
@@ -37,7 +37,7 @@ pub enum LogFormat {
 const MAX_WAITING_LINES: usize = 1000;
 
 /// How long dropping the [`Guard`] waits for the last lines.
-pub const FLUSH: Duration = Duration::from_secs(1);
+pub(crate) const FLUSH: Duration = Duration::from_secs(1);
 
 /// Hands lines to the writing thread. (`tracing-appender` 0.2 would do, but on a full queue its guard
 /// prints to standard output, which under systemd is the same blocked pipe.)
@@ -57,7 +57,7 @@ impl Write for Queue {
 }
 
 /// The end of the log: dropping it waits for the last lines, at most [`FLUSH`].
-pub struct Guard {
+pub(crate) struct Guard {
     queue: Queue,
     flushed: Receiver<()>,
 }
@@ -80,7 +80,7 @@ impl Drop for Guard {
 ///
 /// # Errors
 /// When the writing thread cannot be created.
-pub fn start(level: LogLevel, format: LogFormat) -> io::Result<Guard> {
+pub(crate) fn start(level: LogLevel, format: LogFormat) -> io::Result<Guard> {
     let (queue, lines) = sync_channel::<Vec<u8>>(MAX_WAITING_LINES);
     let (flush, flushed) = sync_channel(1);
     std::thread::Builder::new().name("log".to_owned()).stack_size(128 * 1024).spawn(move || {

@@ -9,36 +9,36 @@
 //! frequent shapes among the lines that no signature knows. [`logrotate`] is a collector of its own.
 
 pub mod anchors;
-pub mod boot;
+pub(crate) mod boot;
 pub mod catalog;
-pub mod choice;
+pub(crate) mod choice;
 mod clock;
 mod content;
-pub mod counter;
-pub mod counts;
-pub mod effects;
-pub mod export;
-pub mod finder;
-pub mod follower;
-pub mod foreign;
+pub(crate) mod counter;
+pub(crate) mod counts;
+pub(crate) mod effects;
+pub(crate) mod export;
+pub(crate) mod finder;
+pub(crate) mod follower;
+pub(crate) mod foreign;
 pub mod header;
-pub mod journal;
-pub mod kmsg;
-pub mod lines;
-pub mod logrotate;
-pub mod matcher;
-pub mod patterns;
-pub mod records;
-pub mod rotated;
-pub mod shown;
-pub mod signature;
-pub mod snapshot;
-pub mod source;
-pub mod times;
-pub mod trust;
-pub mod twins;
-pub mod unknown;
-pub mod watch;
+pub(crate) mod journal;
+pub(crate) mod kmsg;
+pub(crate) mod lines;
+pub(crate) mod logrotate;
+pub(crate) mod matcher;
+pub(crate) mod patterns;
+pub(crate) mod records;
+pub(crate) mod rotated;
+pub(crate) mod shown;
+pub(crate) mod signature;
+pub(crate) mod snapshot;
+pub(crate) mod source;
+pub(crate) mod times;
+pub(crate) mod trust;
+pub(crate) mod twins;
+pub(crate) mod unknown;
+pub(crate) mod watch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -69,8 +69,7 @@ const EMPTY_LIST: &str = "no log is followed: logs.sources in the configuration 
 /// What is said where it names some.
 const AS_CONFIGURED: &str = "the sources are those of the configuration";
 
-/// The collector.
-pub struct Logs {
+pub(crate) struct Logs {
     view: View,
     state: State,
     names: Shown,
@@ -78,7 +77,7 @@ pub struct Logs {
 
 /// The signatures and what each source has published.
 #[derive(Clone)]
-pub struct View {
+pub(crate) struct View {
     shared: Arc<Shared>,
     sources: Vec<(Source, Arc<Mutex<Published>>)>,
     /// What was counted by sources that are not configured any more.
@@ -95,12 +94,12 @@ pub struct View {
 
 impl View {
     /// Every source with what it has published.
-    pub fn sources(&self) -> Vec<(&Source, Published)> {
+    pub(crate) fn sources(&self) -> Vec<(&Source, Published)> {
         self.sources.iter().map(|(source, shared)| (source, lock(shared).clone())).collect()
     }
 
     /// Every signature with what it has counted in these sources.
-    pub fn signatures<'m>(
+    pub(crate) fn signatures<'m>(
         &self,
         matcher: &'m Matcher,
         sources: &[(&Source, Published)],
@@ -117,30 +116,24 @@ impl View {
         })
     }
 
-    /// Whether the lines of any source were read since the start: until then it is not known what the
-    /// signatures would have counted.
-    pub fn knows(&self, sources: &[(&Source, Published)]) -> bool {
-        sources.iter().any(|(source, published)| !source.is_audit() && published.read)
-    }
-
     /// The signatures that are on; a reload replaces them.
-    pub fn matcher(&self) -> &Live<Matcher> {
+    pub(crate) fn matcher(&self) -> &Live<Matcher> {
         &self.shared.matcher
     }
 
     /// The most frequent shapes of lines that no signature matched.
-    pub fn unknown(&self, most: usize) -> Vec<Shape> {
+    pub(crate) fn unknown(&self, most: usize) -> Vec<Shape> {
         lock(&self.shared.unknown).top(most)
     }
 
     /// How the source of audit events stands: `None` where there is none, else what is wrong with it.
-    pub fn audit_source(&self) -> Option<Vec<String>> {
+    pub(crate) fn audit_source(&self) -> Option<Vec<String>> {
         let (source, published) = self.sources.iter().find(|(source, _)| source.is_audit())?;
         Some(warnings(&source.name, &lock(published)))
     }
 
     /// The last stories of the audit events, with names, and of what else ended processes.
-    pub fn recent(&self) -> Recent {
+    pub(crate) fn recent(&self) -> Recent {
         lock(&self.shared.recent).clone().named(&self.names.get())
     }
 
@@ -163,7 +156,7 @@ const OTHER_DESCRIPTORS: u64 = 600;
 
 impl Logs {
     /// What the pages show.
-    pub fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         self.view.clone()
     }
 
@@ -172,7 +165,7 @@ impl Logs {
     ///
     /// # Errors
     /// When a thread cannot be created.
-    pub fn start(
+    pub(crate) fn start(
         signatures: Vec<Signature>,
         config: &config::Logs,
         (rootfs, procfs): (&Path, &Path),
@@ -327,7 +320,7 @@ impl Collector for Logs {
         }
         let readable = published.iter().filter(|(source, shown)| is_readable(source, shown));
         found.metrics.add(&SOURCES, &[], readable.count() as f64);
-        if !self.view.knows(&published) {
+        if !any_line_was_read(&published) {
             // At 0 they would say that nothing happened.
             return Ok(());
         }
@@ -356,6 +349,12 @@ impl Logs {
 
 /// Logs that are named one by one where they cannot be read.
 const MAX_NAMED: usize = 5;
+
+/// Whether the lines of any source were read since the start: until then it is not known what the
+/// signatures would have counted.
+pub(crate) fn any_line_was_read(sources: &[(&Source, Published)]) -> bool {
+    sources.iter().any(|(source, published)| !source.is_audit() && published.read)
+}
 
 /// What is wrong with a source.
 fn warnings(name: &str, source: &Published) -> Vec<String> {

@@ -10,10 +10,10 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 use prometheus::{Encoder as _, TextEncoder};
 
 /// The content type of what [`Metrics::encode`] writes: text format 0.0.4.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The label value that sums up what a bound cut off.
-pub const OTHER: &str = "other";
+pub(crate) const OTHER: &str = "other";
 
 /// Name, help text and type of a metric family.
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +122,7 @@ impl std::io::Write for InfPlus<'_> {
 ///
 /// Distinct bytes can become the same text (a command may be called `\xff` in ASCII), so whoever
 /// labels series with this sums up by the text, not by the bytes.
-pub fn label_text(bytes: &[u8]) -> String {
+pub(crate) fn label_text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());

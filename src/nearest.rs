@@ -1,7 +1,7 @@
 //! What a name that nobody knows was meant to be.
 
 /// The known name that is nearest, if it is so near that it may be meant.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let far = (name.len() / 4).clamp(1, 3);
     let distances =
         known.into_iter().filter_map(|other| Some((distance(name, other, far)?, other)));
@@ -9,7 +9,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 }
 
 /// How many letters are another, added, left out or swapped with the next; `None`: more than `most`.
-pub fn distance(one: &str, other: &str, most: usize) -> Option<usize> {
+pub(crate) fn distance(one: &str, other: &str, most: usize) -> Option<usize> {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     if one.len().abs_diff(other.len()) > most {
         return None;

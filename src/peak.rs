@@ -4,17 +4,17 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// How long a value counts.
-pub const WINDOW: Duration = Duration::from_secs(120);
+pub(crate) const WINDOW: Duration = Duration::from_secs(120);
 
 /// A sliding maximum: values that can no longer become the highest are dropped.
 #[derive(Debug, Clone, Default)]
-pub struct Peak {
+pub(crate) struct Peak {
     falling: VecDeque<(Instant, u64)>,
 }
 
 impl Peak {
     /// Takes a value in; `now` never goes backwards.
-    pub fn push(&mut self, now: Instant, value: u64) {
+    pub(crate) fn push(&mut self, now: Instant, value: u64) {
         while self.falling.back().is_some_and(|&(_, older)| older <= value) {
             self.falling.pop_back();
         }
@@ -23,7 +23,7 @@ impl Peak {
     }
 
     /// The highest value of the window that ends now; 0 when it saw none.
-    pub fn highest(&mut self, now: Instant) -> u64 {
+    pub(crate) fn highest(&mut self, now: Instant) -> u64 {
         self.expire(now);
         self.falling.front().map_or(0, |&(_, value)| value)
     }

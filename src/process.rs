@@ -20,7 +20,7 @@ const START: Desc = Desc::gauge(
 const THREADS: Desc = Desc::gauge("process_threads", "Number of OS threads in the process.");
 
 /// The collector. It reads our own `/proc/self`, whatever `--path.procfs` says of the host.
-pub struct OwnProcess;
+pub(crate) struct OwnProcess;
 
 impl Collector for OwnProcess {
     fn name(&self) -> &'static str {

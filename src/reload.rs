@@ -24,7 +24,7 @@ const LOADED: Desc = Desc::gauge(
 );
 
 /// What a reload replaces.
-pub struct Parts {
+pub(crate) struct Parts {
     /// Whom the collector `users` shows.
     pub users: Live<config::Users>,
     /// What is expected of the audit subsystem.
@@ -35,7 +35,7 @@ pub struct Parts {
 
 /// The configuration that runs, and how the last attempt to replace it ended.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// When the configuration that runs was taken.
     loaded: SystemTime,
     /// Why a newer one was not.
@@ -45,13 +45,13 @@ pub struct Outcome {
 }
 
 /// Asks for reloads, and knows how the last one ended.
-pub struct Reload {
+pub(crate) struct Reload {
     requests: SyncSender<()>,
     outcome: Live<Outcome>,
 }
 
 /// Reads the configuration, as at start.
-pub type Load = Box<dyn Fn() -> Result<Config, config::Error> + Send>;
+pub(crate) type Load = Box<dyn Fn() -> Result<Config, config::Error> + Send>;
 
 /// The thread that reads: files may hang, and nobody else must.
 struct Reader {
@@ -68,7 +68,7 @@ impl Reload {
     ///
     /// # Errors
     /// When the thread cannot be created.
-    pub fn start(load: Load, parts: Parts, logs: config::Logs) -> std::io::Result<Self> {
+    pub(crate) fn start(load: Load, parts: Parts, logs: config::Logs) -> std::io::Result<Self> {
         let outcome =
             Live::new(Outcome { loaded: SystemTime::now(), refused: None, later: Vec::new() });
         let reader = Reader { load, parts, logs, outcome: outcome.clone() };
@@ -82,12 +82,12 @@ impl Reload {
     }
 
     /// Asks for a reload and does not wait for it.
-    pub fn ask(&self) {
+    pub(crate) fn ask(&self) {
         let _ = self.requests.try_send(());
     }
 
     /// Whether the last attempt was good, and when the last good one was.
-    pub fn export(&self, metrics: &mut Metrics) {
+    pub(crate) fn export(&self, metrics: &mut Metrics) {
         let outcome = self.outcome.get();
         metrics.add(&SUCCESSFUL, &[], if outcome.refused.is_none() { 1.0 } else { 0.0 });
         let loaded = outcome.loaded.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -95,7 +95,7 @@ impl Reload {
     }
 
     /// What the pages say, where there is something to say.
-    pub fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<String> {
         let outcome = self.outcome.get();
         let refused = outcome.refused.iter().map(|why| format!("{why}; {STAYS}"));
         let later = outcome.later.iter().map(|what| format!("{what} {LATER}"));

@@ -28,7 +28,7 @@ const WRITE_BOUND: Duration = Duration::from_secs(1);
 const LOAD_BOUND: Duration = Duration::from_secs(5);
 
 /// The state of the exporter, on disk.
-pub struct State {
+pub(crate) struct State {
     epoch: u64,
     sequence: u64,
     /// What the newest record on disk holds, if it is known.
@@ -45,7 +45,7 @@ pub struct State {
 
 /// What the last run has left.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// The bytes of the newest record.
     pub payload: Option<Vec<u8>>,
     /// Whether its values are at least what was last shown.
@@ -66,7 +66,7 @@ impl State {
     /// # Errors
     /// When another exporter uses it: one line that says what to do. Everything else is a note, for the
     /// exporter is of use without state too.
-    pub fn open(directory: Option<&Path>) -> Result<(Self, Loaded), String> {
+    pub(crate) fn open(directory: Option<&Path>) -> Result<(Self, Loaded), String> {
         let Some(directory) = directory.map(Path::to_owned).or_else(directory::default) else {
             let note = "no state directory is known: give one with --path.state; without it, counters \
                  begin at 0 at each start, and lines written meanwhile are not read";
@@ -159,7 +159,7 @@ impl State {
 
     /// Writes what is about to be shown, if it is new. When this returns it may be shown: whether or not
     /// it was written, no later start will fall back behind it.
-    pub fn save(&mut self, payload: Vec<u8>) {
+    pub(crate) fn save(&mut self, payload: Vec<u8>) {
         if self.saved.as_ref() == Some(&payload) {
             return;
         }
@@ -220,12 +220,12 @@ impl State {
     }
 
     /// Snapshots that could not be written.
-    pub fn errors(&self) -> u64 {
+    pub(crate) fn errors(&self) -> u64 {
         self.errors
     }
 
     /// What is wrong, in a sentence.
-    pub fn warnings(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
         let failing = self.failing.as_ref().map(|error| {
             format!("the state cannot be written ({error}): counters begin at 0 at the next start")
         });

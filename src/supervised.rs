@@ -22,7 +22,6 @@ compile_error!("threads catch their panics and go on: build without panic = \"ab
 /// The pause after the first panic; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// After so long without a panic the next pause is a first one.
@@ -47,7 +46,7 @@ thread_local! {
 ///
 /// # Errors
 /// The panic, in a sentence with its place in the source.
-pub fn catch<T>(thread: &str, work: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn catch<T>(thread: &str, work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(keep_place);
     let outer = CAUGHT.replace(true);
@@ -69,7 +68,7 @@ pub fn catch<T>(thread: &str, work: impl FnOnce() -> T) -> Result<T, String> {
 ///
 /// # Errors
 /// As those of [`catch`].
-pub async fn catch_future<F: Future>(thread: &str, work: F) -> Result<F::Output, String> {
+pub(crate) async fn catch_future<F: Future>(thread: &str, work: F) -> Result<F::Output, String> {
     let mut work = pin!(work);
     let poll = poll_fn(|context| match catch(thread, || work.as_mut().poll(context)) {
         Ok(poll) => poll.map(Ok),
@@ -80,7 +79,7 @@ pub async fn catch_future<F: Future>(thread: &str, work: F) -> Result<F::Output,
 
 /// Does a thread's work until it ends by itself; after each panic `tell` is called with what happened, and
 /// the work is begun again after a pause.
-pub fn run(thread: &str, mut tell: impl FnMut(&str), mut work: impl FnMut()) {
+pub(crate) fn run(thread: &str, mut tell: impl FnMut(&str), mut work: impl FnMut()) {
     let mut pause = Pause::default();
     loop {
         let began = Instant::now();
@@ -94,11 +93,11 @@ pub fn run(thread: &str, mut tell: impl FnMut(&str), mut work: impl FnMut()) {
 
 /// How long to wait before a thread's work is taken up again.
 #[derive(Debug, Default)]
-pub struct Pause(Duration);
+pub(crate) struct Pause(Duration);
 
 impl Pause {
     /// After a panic of what had worked for so long.
-    pub fn after(&mut self, worked: Duration) -> Duration {
+    pub(crate) fn after(&mut self, worked: Duration) -> Duration {
         let again = !self.0.is_zero() && worked < GOOD_WHILE;
         self.0 = if again { (self.0 * 2).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
         self.0
@@ -106,7 +105,7 @@ impl Pause {
 }
 
 /// Counts a panic: of a thread of this process, or one that a process of ours told of.
-pub fn count(thread: &str, text: &str) {
+pub(crate) fn count(thread: &str, text: &str) {
     let mut panicked = lock(&PANICKED);
     let (count, last) = panicked.entry(thread.to_owned()).or_default();
     *count += 1;
@@ -114,14 +113,14 @@ pub fn count(thread: &str, text: &str) {
 }
 
 /// The threads that have panicked since start.
-pub fn export(metrics: &mut Metrics) {
+pub(crate) fn export(metrics: &mut Metrics) {
     for (thread, (count, _)) in &*lock(&PANICKED) {
         metrics.add(&PANICS, &[("thread", thread)], *count as f64);
     }
 }
 
 /// What the pages say, where there is something to say.
-pub fn notes() -> Vec<String> {
+pub(crate) fn notes() -> Vec<String> {
     let note = |(thread, (count, last)): (&String, &(u64, String))| {
         format!("thread {thread} panicked, {count} since start; the last: {last}")
     };
@@ -149,7 +148,7 @@ fn keep_place() {
 /// # Panics
 /// As asked.
 #[cfg(debug_assertions)]
-pub fn panic_if_asked(step: &str) {
+pub(crate) fn panic_if_asked(step: &str) {
     let Some(directory) = faults() else { return };
     for name in [step, std::thread::current().name().unwrap_or(step)] {
         let file = directory.join(name);
@@ -164,7 +163,7 @@ pub fn panic_if_asked(step: &str) {
 /// Waits for as long as a file with the name of this thread after `hold-` is in that directory: what is to be seen
 /// meanwhile does not depend on how quick the thread is. Not in a release.
 #[cfg(debug_assertions)]
-pub fn hold_if_asked() {
+pub(crate) fn hold_if_asked() {
     let Some(directory) = faults() else { return };
     let current = std::thread::current();
     let Some(name) = current.name() else { return };
@@ -190,7 +189,6 @@ fn faults() -> Option<&'static std::path::Path> {
 #[inline]
 pub fn panic_if_asked(_thread: &str) {}
 
-/// Likewise.
 #[cfg(not(debug_assertions))]
 #[inline]
 pub fn hold_if_asked() {}

@@ -2,6 +2,6 @@
 //!
 //! The only `unsafe` of the program is below here.
 
-pub mod audit;
-pub mod proc;
-pub mod userns;
+pub(crate) mod audit;
+pub(crate) mod proc;
+pub(crate) mod userns;

@@ -4,15 +4,15 @@
 //! a process is, may and whom it is charged to, [`cgroups`] and [`host`] are collectors of their own.
 //! Here the sums become the [`report`] and are exported.
 
-pub mod cgroups;
-pub mod host;
-pub mod limits;
-pub mod names;
-pub mod namespaces;
-pub mod report;
-pub mod scan;
-pub mod status;
-pub mod table;
+pub(crate) mod cgroups;
+pub(crate) mod host;
+pub(crate) mod limits;
+pub(crate) mod names;
+pub(crate) mod namespaces;
+pub(crate) mod report;
+pub(crate) mod scan;
+pub(crate) mod status;
+pub(crate) mod table;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -35,8 +35,7 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// Share of one CPU that sampling may take: a dear sample is followed by a longer pause.
 const SAMPLE_BUDGET: f64 = 0.005;
 
-/// The collector.
-pub struct Users {
+pub(crate) struct Users {
     scanner: Scanner,
     cgroups: Option<Hierarchy>,
     names: Shown,
@@ -46,11 +45,16 @@ pub struct Users {
 }
 
 /// The report of the last collection, shared with the pages; empty before the first.
-pub type Latest = Live<Report>;
+pub(crate) type Latest = Live<Report>;
 
 impl Users {
     /// Looks at the host below these mounts, shows whom the configuration shows.
-    pub fn new(procfs: &Path, sysfs: &Path, names: Shown, shows: Live<config::Users>) -> Self {
+    pub(crate) fn new(
+        procfs: &Path,
+        sysfs: &Path,
+        names: Shown,
+        shows: Live<config::Users>,
+    ) -> Self {
         let cgroups = Hierarchy::find(sysfs);
         let version = cgroups.as_ref().map(Hierarchy::version);
         Self {
@@ -64,7 +68,7 @@ impl Users {
     }
 
     /// Where the pages find the last report.
-    pub fn latest(&self) -> Latest {
+    pub(crate) fn latest(&self) -> Latest {
         self.latest.clone()
     }
 

@@ -10,7 +10,7 @@ use serde_saphyr::DuplicateKeyPolicy::LastWins;
 use serde_saphyr::localizer::Localizer;
 use serde_saphyr::{Error as ParseError, Location, UserMessageFormatter};
 
-pub use serde_saphyr::Spanned;
+pub(crate) use serde_saphyr::Spanned;
 
 use remainder::Remainder;
 
@@ -89,7 +89,7 @@ fn describe(error: &ParseError) -> String {
 }
 
 /// Reads a YAML file; `what` is what errors call it.
-pub fn read_file(what: &str, path: &Path) -> Result<String, Error> {
+pub(crate) fn read_file(what: &str, path: &Path) -> Result<String, Error> {
     use std::io::Read as _;
     let refuse = |why: &dyn fmt::Display| {
         Error::new(format!("cannot read {what} {}: {why}", path.display()))
@@ -108,7 +108,7 @@ pub fn read_file(what: &str, path: &Path) -> Result<String, Error> {
 }
 
 /// Understands a document as a whole or not at all; `name` is what errors call it.
-pub fn parse<T: DeserializeOwned + Default>(yaml: &str, name: &str) -> Result<T, Error> {
+pub(crate) fn parse<T: DeserializeOwned + Default>(yaml: &str, name: &str) -> Result<T, Error> {
     deserialize(yaml).map_err(|error| Error::of_parser(name, &error))
 }
 
@@ -125,7 +125,7 @@ fn is_yaml(text: &str) -> bool {
 }
 
 /// A key whose value is left empty has its default: all that was below it may be commented out.
-pub fn or_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn or_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: Deserialize<'de> + Default,
     D: Deserializer<'de>,
@@ -135,7 +135,7 @@ where
 
 /// What could be understood of a document, and all that is wrong with it.
 #[derive(Debug, Default)]
-pub struct Document<T> {
+pub(crate) struct Document<T> {
     /// The document without what was refused.
     pub value: T,
     name: String,
@@ -150,7 +150,7 @@ impl<T: DeserializeOwned + Default> Document<T> {
     /// The parser gives up at a mistake. So what it refused is taken out (a key or an item of a list, with
     /// what belongs to it) and the rest is read again, until it is understood. What only follows from that
     /// is no mistake of its own: a source whose `files` is misspelt has none.
-    pub fn read(yaml: &str, name: &str) -> Self {
+    pub(crate) fn read(yaml: &str, name: &str) -> Self {
         let mut rest = Remainder::of(yaml);
         let mut document = Self { name: name.to_owned(), ..Self::default() };
         loop {
@@ -189,14 +189,14 @@ impl<T: DeserializeOwned + Default> Document<T> {
 
     /// Adds what is wrong with the meaning of a part that was understood, unless it only follows from
     /// another mistake in it.
-    pub fn refuse(&mut self, at: Location, what: &str) {
+    pub(crate) fn refuse(&mut self, at: Location, what: &str) {
         if !self.touched.get(line_index(at)).is_some_and(|touched| *touched) {
             self.mistakes.push(Error::at(&self.name, at, what));
         }
     }
 
     /// What was understood, and the mistakes in the order of their lines.
-    pub fn finish(mut self) -> (T, Vec<Error>) {
+    pub(crate) fn finish(mut self) -> (T, Vec<Error>) {
         self.mistakes.sort_by_key(|mistake| mistake.at.map_or(u64::MAX, |at| at.line()));
         (self.value, self.mistakes)
     }

@@ -7,7 +7,7 @@ const DEFAULT: &str = "/var/log/audit/audit.log";
 
 /// The audit daemon's log as its configuration in `rootfs` names it; as it is by default where that cannot be read,
 /// which only root may on most hosts.
-pub fn log_file(rootfs: &Path) -> PathBuf {
+pub(crate) fn log_file(rootfs: &Path) -> PathBuf {
     let text = std::fs::read(rootfs.join("etc/audit/auditd.conf")).unwrap_or_default();
     named(&String::from_utf8_lossy(&text)).unwrap_or(DEFAULT).into()
 }

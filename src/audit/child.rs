@@ -12,7 +12,7 @@ use crate::sys::audit::close_inherited;
 ///
 /// # Errors
 /// When no process can be made.
-pub fn spawn(word: &str, end: OwnedFd) -> io::Result<Child> {
+pub(crate) fn spawn(word: &str, end: OwnedFd) -> io::Result<Child> {
     let mut command = Command::new("/proc/self/exe");
     // What concerns the exporter is none of its business: LISTEN_*, NOTIFY_SOCKET and the rest.
     command.arg0("telltale_exporter").arg(word).env_clear();
@@ -29,7 +29,7 @@ pub fn spawn(word: &str, end: OwnedFd) -> io::Result<Child> {
 
 /// Within it, first thing: closes whatever was passed on and returns its end of the pair; `None` where
 /// standard input is something else, as when a person starts it.
-pub fn enter() -> Option<OwnedFd> {
+pub(crate) fn enter() -> Option<OwnedFd> {
     let stdin = io::stdin().as_fd().try_clone_to_owned().ok()?;
     rustix::net::sockopt::socket_type(&stdin).ok()?;
     // 0 to 2 are ours; the copy of 0 is closed here with whatever else was passed on to us.

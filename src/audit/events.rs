@@ -5,25 +5,25 @@
 //! [`forks`] and [`anomalies`] read [`facts`] from it; [`totals`] adds them up, [`recent`] keeps the last, and
 //! [`story`] tells them.
 
-pub mod actor;
-pub mod anomalies;
-pub mod event;
-pub mod facts;
-pub mod forks;
-pub mod joiner;
-pub mod json;
-pub mod kind;
+pub(crate) mod actor;
+pub(crate) mod anomalies;
+pub(crate) mod event;
+pub(crate) mod facts;
+pub(crate) mod forks;
+pub(crate) mod joiner;
+pub(crate) mod json;
+pub(crate) mod kind;
 #[cfg(test)]
 mod oracle;
-pub mod recent;
-pub mod record;
-pub mod script;
-pub mod signals;
-pub mod story;
-pub mod syscalls;
+pub(crate) mod recent;
+pub(crate) mod record;
+pub(crate) mod script;
+pub(crate) mod signals;
+pub(crate) mod story;
+pub(crate) mod syscalls;
 #[cfg(test)]
 mod testing;
-pub mod time;
+pub(crate) mod time;
 #[cfg(test)]
 mod told;
-pub mod totals;
+pub(crate) mod totals;

@@ -24,7 +24,7 @@ use crate::supervised::{self, Pause};
 use crate::sys::audit::AuditSocket;
 
 /// First argument of the re-executed binary.
-pub const WORD: &str = "audit-helper";
+pub(crate) const WORD: &str = "audit-helper";
 
 /// Name of every thread of the helper; tells its sleepers from others in `/proc`.
 const THREAD: &str = "telltale-audit";
@@ -54,7 +54,7 @@ const MAX_KEYS: usize = 1000;
 ///
 /// # Errors
 /// When no process can be made.
-pub fn spawn() -> io::Result<(Child, UnixStream)> {
+pub(crate) fn spawn() -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let child = child::spawn(WORD, OwnedFd::from(theirs))?;
     Ok((child, ours))
@@ -64,7 +64,7 @@ pub fn spawn() -> io::Result<(Child, UnixStream)> {
 ///
 /// # Errors
 /// When standard input is something else, as when a person starts it.
-pub fn run() -> Result<(), &'static str> {
+pub(crate) fn run() -> Result<(), &'static str> {
     let not_by_hand = "audit-helper is started by telltale_exporter itself, not by hand";
     let pair = UnixStream::from(child::enter().ok_or(not_by_hand)?);
     // Errors mean that the exporter is gone or that we cannot go on: both end us, which it sees.

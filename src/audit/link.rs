@@ -13,7 +13,7 @@ const MAX_BYTES: u32 = 1 << 20;
 
 /// What the helper tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Frame {
+pub(crate) enum Frame {
     /// The payload of a status reply that has just come.
     Status(Vec<u8>),
     /// How many rules the kernel has, and the keys of them.
@@ -32,7 +32,7 @@ pub enum Frame {
 
 impl Frame {
     /// Writes the frame at once.
-    pub fn send(&self, mut to: impl Write) -> io::Result<()> {
+    pub(crate) fn send(&self, mut to: impl Write) -> io::Result<()> {
         let (kind, payload) = match self {
             Self::Status(payload) => (b'S', payload.clone()),
             Self::Rules(count, keys) => {
@@ -69,7 +69,7 @@ impl Frame {
     ///
     /// # Errors
     /// `UnexpectedEof` when the helper has ended, `InvalidData` when it sends nonsense.
-    pub fn receive(mut from: impl Read) -> io::Result<Self> {
+    pub(crate) fn receive(mut from: impl Read) -> io::Result<Self> {
         let mut head = [0; 5];
         from.read_exact(&mut head)?;
         let length = u32::from_le_bytes([head[1], head[2], head[3], head[4]]);

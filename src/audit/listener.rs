@@ -18,33 +18,33 @@ use crate::supervised::{self, Pause};
 use crate::sys::audit::AuditSocket;
 
 /// First argument of the re-executed binary.
-pub const WORD: &str = "audit-listener";
+pub(crate) const WORD: &str = "audit-listener";
 
 /// Records are at most 8 KiB (`AUDIT_MESSAGE_TEXT_MAX`), with a header.
-pub const DATAGRAM: usize = 16 * 1024;
+pub(crate) const DATAGRAM: usize = 16 * 1024;
 
 /// What the kernel keeps for us while we are not scheduled: its default holds some sixty events.
 const QUEUE_BYTES: usize = 8 << 20;
 
 /// It says this often that it lives.
-pub const HEARTBEAT: Duration = Duration::from_millis(500);
+pub(crate) const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// The first byte of what it sends: it has joined; it cannot, and why; a record as a line; it lives.
-pub const JOINED: u8 = b'J';
+pub(crate) const JOINED: u8 = b'J';
 /// See [`JOINED`].
-pub const REFUSED: u8 = b'E';
+pub(crate) const REFUSED: u8 = b'E';
 /// See [`JOINED`].
-pub const RECORD: u8 = b'R';
+pub(crate) const RECORD: u8 = b'R';
 /// See [`JOINED`].
-pub const ALIVE: u8 = b'H';
+pub(crate) const ALIVE: u8 = b'H';
 /// It panicked, with what that said; sent all the time until it listens again.
-pub const PANICKED: u8 = b'P';
+pub(crate) const PANICKED: u8 = b'P';
 
 /// Starts it and returns it with our end of the pair.
 ///
 /// # Errors
 /// When no process can be made.
-pub fn spawn() -> io::Result<(Child, UnixDatagram)> {
+pub(crate) fn spawn() -> io::Result<(Child, UnixDatagram)> {
     let (ours, theirs) = UnixDatagram::pair()?;
     let child = child::spawn(WORD, OwnedFd::from(theirs))?;
     Ok((child, ours))
@@ -54,7 +54,7 @@ pub fn spawn() -> io::Result<(Child, UnixDatagram)> {
 ///
 /// # Errors
 /// When standard input is something else, as when a person starts it.
-pub fn run() -> Result<(), &'static str> {
+pub(crate) fn run() -> Result<(), &'static str> {
     let not_by_hand = "audit-listener is started by telltale_exporter itself, not by hand";
     let pair = UnixDatagram::from(child::enter().ok_or(not_by_hand)?);
     let _ = rustix::thread::set_name(c"telltale-listen");

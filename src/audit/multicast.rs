@@ -30,8 +30,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// Records of one read, so that what is published never lies far behind.
 const MOST: usize = 1000;
 
-/// The group.
-pub struct Multicast {
+pub(crate) struct Multicast {
     listener: Child,
     pair: UnixDatagram,
     buffer: Vec<u8>,
@@ -47,7 +46,7 @@ impl Multicast {
     ///
     /// # Errors
     /// What is missing, in a sentence.
-    pub fn join() -> io::Result<Self> {
+    pub(crate) fn join() -> io::Result<Self> {
         let effective = capabilities(None).map(|sets| sets.effective);
         if !effective.is_ok_and(|set| set.contains(CapabilitySet::AUDIT_READ)) {
             let what = "the kernel's audit multicast needs CAP_AUDIT_READ";
@@ -82,7 +81,7 @@ impl Multicast {
     ///
     /// # Errors
     /// When nobody listens, or not yet.
-    pub fn read(&mut self, lost: &mut u64, mut record: impl FnMut(&[u8])) -> io::Result<()> {
+    pub(crate) fn read(&mut self, lost: &mut u64, mut record: impl FnMut(&[u8])) -> io::Result<()> {
         for nth in 0..MOST {
             let mut serial = None;
             let there = self.receive(nth == 0, |line| {

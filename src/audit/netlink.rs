@@ -1,9 +1,9 @@
 //! Messages of the audit netlink socket: requests written, datagrams taken apart. No system calls.
 
 /// `AUDIT_GET`: the status (include/uapi/linux/audit.h).
-pub const GET: u16 = 1000;
+pub(crate) const GET: u16 = 1000;
 /// `AUDIT_LIST_RULES`: one message a rule, then `DONE`.
-pub const LIST_RULES: u16 = 1013;
+pub(crate) const LIST_RULES: u16 = 1013;
 /// `NLMSG_ERROR`: an error, or with 0 the acknowledgement that was asked for.
 const ERROR: u16 = 2;
 /// `NLMSG_DONE`: the end of a reply of several messages.
@@ -17,7 +17,7 @@ const REQUEST: u16 = 1;
 const ACK: u16 = 4;
 
 /// A request without payload, in the host's byte order, that asks for an acknowledgement too.
-pub fn request(kind: u16, sequence: u32) -> [u8; HEADER] {
+pub(crate) fn request(kind: u16, sequence: u32) -> [u8; HEADER] {
     let mut bytes = [0; HEADER];
     bytes[0..4].copy_from_slice(&16u32.to_ne_bytes());
     bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
@@ -28,7 +28,7 @@ pub fn request(kind: u16, sequence: u32) -> [u8; HEADER] {
 
 /// What one message says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Message<'a> {
+pub(crate) enum Message<'a> {
     /// The request of this sequence number was taken.
     Ack(u32),
     /// The request of this sequence number was refused with this errno.
@@ -46,7 +46,7 @@ pub enum Message<'a> {
 /// Type and text of the audit record in a datagram of the multicast group.
 ///
 /// Some kernels count the header twice in the length, some not at all, so a datagram is taken whole.
-pub fn record(datagram: &[u8]) -> Option<(u16, &[u8])> {
+pub(crate) fn record(datagram: &[u8]) -> Option<(u16, &[u8])> {
     let (header, text) = datagram.split_at_checked(HEADER)?;
     let kind = u16::from_ne_bytes([header[4], header[5]]);
     let end = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -54,7 +54,7 @@ pub fn record(datagram: &[u8]) -> Option<(u16, &[u8])> {
 }
 
 /// The messages of one datagram; what cannot be one ends it.
-pub fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Message<'_>> {
+pub(crate) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let header = datagram.get(..HEADER)?;
         let number =

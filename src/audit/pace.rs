@@ -8,12 +8,12 @@
 use std::time::{Duration, Instant};
 
 /// Threads that may sleep at one time.
-pub const ASKERS: usize = ALL as usize;
+pub(crate) const ASKERS: usize = ALL as usize;
 
 const ALL: u32 = 4;
 
 /// Between two questions while nothing sleeps.
-pub const QUICK: Duration = Duration::from_secs(1);
+pub(crate) const QUICK: Duration = Duration::from_secs(1);
 
 /// An asker that takes longer has been put to sleep; an answer takes less than a millisecond.
 const SLEEPS: Duration = Duration::from_millis(250);
@@ -23,7 +23,7 @@ const SLOWEST_HZ: u32 = 100;
 
 /// How the questions go.
 #[derive(Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// When each asker that has not come back was sent.
     away: [Option<Instant>; ASKERS],
     newest: Option<(usize, Instant)>,
@@ -40,7 +40,7 @@ pub struct Pace {
 
 /// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub(crate) enum Turn {
     /// Send this asker.
     Ask(usize),
     /// Nothing yet.
@@ -49,7 +49,7 @@ pub enum Turn {
 
 /// What the questions are like, for those who read the answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rhythm {
+pub(crate) struct Rhythm {
     /// Askers that sleep.
     pub sleeping: usize,
     /// Time between two questions.
@@ -59,7 +59,6 @@ pub struct Rhythm {
 }
 
 impl Default for Pace {
-    /// Nothing asked yet.
     fn default() -> Self {
         Self {
             away: [None; ASKERS],
@@ -75,18 +74,18 @@ impl Default for Pace {
 
 impl Pace {
     /// Takes in the wait time of the newest status, and after which time asleep the kernel panics.
-    pub fn learn(&mut self, wait_jiffies: u32, panics_after: Option<Duration>) {
+    pub(crate) fn learn(&mut self, wait_jiffies: u32, panics_after: Option<Duration>) {
         self.wait = Duration::from_secs(u64::from(wait_jiffies.div_ceil(SLOWEST_HZ)));
         self.panics = panics_after.is_some_and(|after| self.wait > after);
     }
 
     /// The overflow may be over: ask soon.
-    pub fn hint(&mut self) {
+    pub(crate) fn hint(&mut self) {
         self.hint = true;
     }
 
     /// Asker `nth` is back.
-    pub fn back(&mut self, nth: usize, now: Instant) {
+    pub(crate) fn back(&mut self, nth: usize, now: Instant) {
         let Some(sent) = self.away[nth].take() else { return };
         if nth == 0 {
             // Extra questions are asker 0's.
@@ -102,7 +101,7 @@ impl Pace {
     }
 
     /// Whether an asker is to be sent now; it counts as sent.
-    pub fn turn(&mut self, now: Instant) -> Turn {
+    pub(crate) fn turn(&mut self, now: Instant) -> Turn {
         self.slept |= self.newest.is_some_and(|(newest, at)| {
             self.away[newest] == Some(at) && now.duration_since(at) > SLEEPS
         });
@@ -122,7 +121,7 @@ impl Pace {
 
     /// An asker for a question out of turn, while nothing sleeps; it counts as sent. Should it be put
     /// to sleep, one less is left for the others.
-    pub fn extra(&mut self, now: Instant) -> Option<usize> {
+    pub(crate) fn extra(&mut self, now: Instant) -> Option<usize> {
         let all_home = self.away.iter().all(Option::is_none);
         (all_home && !self.slept).then(|| {
             self.away[0] = Some(now);
@@ -132,12 +131,11 @@ impl Pace {
     }
 
     /// Whether the newest question was put to sleep.
-    pub fn slept(&self) -> bool {
+    pub(crate) fn slept(&self) -> bool {
         self.slept
     }
 
-    /// How it goes.
-    pub fn rhythm(&self, now: Instant) -> Rhythm {
+    pub(crate) fn rhythm(&self, now: Instant) -> Rhythm {
         let sleeping = |sent: &&Option<Instant>| {
             sent.is_some_and(|sent: Instant| now.duration_since(sent) > SLEEPS)
         };

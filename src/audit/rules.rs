@@ -15,7 +15,7 @@ const KEY_SEPARATOR: u8 = 1;
 const MAX_FIELDS: usize = 64;
 
 /// The keys of one rule; none where it has none or its bytes make no sense.
-pub fn keys(rule: &[u8]) -> Vec<&[u8]> {
+pub(crate) fn keys(rule: &[u8]) -> Vec<&[u8]> {
     key(rule)
         .map(|key| key.split(|&byte| byte == KEY_SEPARATOR).filter(|key| !key.is_empty()).collect())
         .unwrap_or_default()

@@ -1,11 +1,11 @@
 //! `struct audit_status`, as long as the running kernel has it.
 
 /// Bytes that one record of a full backlog may take: `MAX_AUDIT_MESSAGE_LENGTH`.
-pub const BUFFER_BYTES: u64 = 8970;
+pub(crate) const BUFFER_BYTES: u64 = 8970;
 
 /// The kernel's audit status (include/uapi/linux/audit.h); what an older kernel lacks is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Status {
+pub(crate) struct Status {
     /// 0 off, 1 on, 2 on and locked until reboot.
     pub enabled: u32,
     /// What the kernel does when it cannot log: 0 nothing, 1 printk, 2 panic.
@@ -29,7 +29,7 @@ pub struct Status {
 }
 
 /// Parses the payload of a reply: 32, 36, 40, 44 bytes or more. `None` where it is shorter.
-pub fn parse(payload: &[u8]) -> Option<Status> {
+pub(crate) fn parse(payload: &[u8]) -> Option<Status> {
     let mut words = payload.chunks_exact(4).map(|word| {
         // chunks_exact(4) gives four bytes.
         u32::from_ne_bytes(word.try_into().unwrap_or_default())

@@ -8,12 +8,12 @@ impl Args {
     ///
     /// # Errors
     /// The first mistake found.
-    pub fn load_config(&self) -> Result<Config, Error> {
+    pub(crate) fn load_config(&self) -> Result<Config, Error> {
         first(self.examine_config())
     }
 
     /// The same with all mistakes; what is wrong is left out of it.
-    pub fn examine_config(&self) -> (Config, Vec<Error>) {
+    pub(crate) fn examine_config(&self) -> (Config, Vec<Error>) {
         let mut mistakes = self.wrong_paths();
         let (mut config, wrong) = Config::read_all(self.config_file.as_deref());
         mistakes.extend(wrong);

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 mod decode_tests;
 
 use crate::decode::Decoder;
-pub use crate::decode::Form;
+pub(super) use crate::decode::Form;
 
 /// `SYSFS_MAGIC` of `include/uapi/linux/magic.h`.
 const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
@@ -29,26 +29,26 @@ const PIECE: usize = 128 * 1024;
 /// How far reading is, in bytes as they stand in the files (of a compressed one: the compressed);
 /// shared with whoever draws the bar.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub(super) struct Progress {
     read: AtomicU64,
     total: AtomicU64,
 }
 
 impl Progress {
     /// Bytes read of all files so far.
-    pub fn read(&self) -> u64 {
+    pub(super) fn read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 
     /// Sizes of all files opened so far; standard input counts as 0 when it is a pipe.
-    pub fn total(&self) -> u64 {
+    pub(super) fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }
 }
 
 /// Why a file was not read, or not to its end.
 #[derive(Debug)]
-pub struct Error {
+pub(super) struct Error {
     /// The file as it was named, `standard input` for `-`.
     pub name: String,
     /// Where it happened, in bytes of the file as it stands; `None`: it was not opened.
@@ -69,7 +69,7 @@ impl std::fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// An open file or standard input.
-pub struct Input {
+pub(super) struct Input {
     name: String,
     modified: Option<SystemTime>,
     decoder: Decoder<Source>,
@@ -119,7 +119,7 @@ impl Input {
     ///
     /// # Errors
     /// What is missing, unreadable, or not a file with lines in it.
-    pub fn open(path: &Path, progress: &Arc<Progress>) -> Result<Self, Error> {
+    pub(super) fn open(path: &Path, progress: &Arc<Progress>) -> Result<Self, Error> {
         if path == Path::new("-") {
             return Self::stdin(progress);
         }
@@ -151,7 +151,7 @@ impl Input {
     ///
     /// # Errors
     /// Those of reading its first bytes.
-    pub fn new(
+    pub(super) fn new(
         name: String,
         from: Box<dyn Read + Send>,
         modified: Option<SystemTime>,
@@ -171,18 +171,18 @@ impl Input {
     }
 
     /// The file as it was named.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.name
     }
 
     /// How it is compressed.
     #[cfg(test)]
-    pub fn form(&self) -> Form {
+    pub(super) fn form(&self) -> Form {
         self.decoder.form()
     }
 
     /// When the file was last written: what tells the year of lines without one.
-    pub fn modified(&self) -> Option<SystemTime> {
+    pub(super) fn modified(&self) -> Option<SystemTime> {
         self.modified
     }
 
@@ -191,7 +191,7 @@ impl Input {
     /// # Errors
     /// Damage, or what the system refused. It comes once, after all that could be read before it; the
     /// next call says 0.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         if !self.begun {
             self.begun = true;
             self.pass_mark();

@@ -34,7 +34,7 @@ const PIECE: usize = 256 * 1024;
     is not among them: telltale_exporter scan finds it in the system's log.\n\
     Exit codes: 0; 2 if a file could not be read to its end."
 )]
-pub struct Options {
+pub(crate) struct Options {
     /// Only signals sent from this time on
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,

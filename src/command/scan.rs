@@ -17,7 +17,7 @@ use crate::logs::times::Clock;
 mod bar;
 mod duplicates;
 mod reader;
-pub mod report;
+pub(crate) mod report;
 mod tally;
 
 use super::input::{Input, Progress};
@@ -40,7 +40,7 @@ const WIDTH: usize = 100;
     Exit codes: 1 if something was found that asks to act; else 2 if a file could not be read to its \
     end; else 0."
 )]
-pub struct Options {
+pub(crate) struct Options {
     /// Logs, plain or compressed by gzip, xz or zstd: syslog files, journals (journalctl -o export),
     /// kernel logs (dmesg, copies of /dev/kmsg); - is standard input
     #[arg(value_name = "FILE", required = true)]

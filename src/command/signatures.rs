@@ -11,7 +11,7 @@ use crate::logs::signature::{Sample, Signature, Wording};
 
 /// The arguments.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Form of the list
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     format: Format,
@@ -71,7 +71,6 @@ impl<'a> Listed<'a> {
     }
 }
 
-/// Prints the list.
 pub(crate) fn run(options: &Options, config_file: Option<&Path>) -> Result<u8, String> {
     let signatures = super::catalogue(config_file)?;
     super::print(&match options.format {

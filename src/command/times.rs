@@ -10,21 +10,19 @@ use argument::argument;
 
 /// The times that were asked for, in microseconds since 1970, both included.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Window {
-    /// Not before.
+pub(super) struct Window {
     pub since: Option<i64>,
-    /// Not after.
     pub until: Option<i64>,
 }
 
 impl Window {
     /// Whether everything lies within.
-    pub fn is_all(self) -> bool {
+    pub(super) fn is_all(self) -> bool {
         self.since.is_none() && self.until.is_none()
     }
 
     /// Whether a time lies within.
-    pub fn has(self, time: Time) -> bool {
+    pub(super) fn has(self, time: Time) -> bool {
         match time {
             Time::At(time) => {
                 self.since.is_none_or(|since| since <= time)
@@ -39,7 +37,7 @@ impl Window {
     ///
     /// # Errors
     /// What is no time, or a window in which nothing lies.
-    pub fn of(
+    pub(super) fn of(
         since: Option<&str>,
         until: Option<&str>,
         now: i64,

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 
 /// One `--web.listen-address`, resolved: the socket addresses to try in turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listen {
+pub(crate) struct Listen {
     /// As the user wrote it.
     pub text: String,
     /// The first that this host has the address family for is bound.
@@ -16,7 +16,7 @@ impl Listen {
     ///
     /// # Errors
     /// Why it is none, with what to give.
-    pub fn resolve(text: &str) -> Result<Self, String> {
+    pub(crate) fn resolve(text: &str) -> Result<Self, String> {
         let candidates = if let Some(port) = text.strip_prefix(':') {
             let port =
                 port.parse().map_err(|_| format!("'{port}' is no port number (0 to 65535)"))?;

@@ -2,7 +2,7 @@
 //! text for a terminal.
 
 mod logs;
-pub mod stories;
+pub(crate) mod stories;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const USERS: usize = 20;
 const NEAR: f64 = 0.8;
 
 /// A page as data: both forms are written from it.
-pub struct Page {
+pub(crate) struct Page {
     title: String,
     subtitle: String,
     tables: Vec<Table>,
@@ -55,7 +55,7 @@ enum Mark {
 }
 
 /// The page at `/`.
-pub fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
+pub(crate) fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
     let up = exporter.started.elapsed().unwrap_or_default();
     let mut tables = vec![collectors(shown)];
     if let Some(collector) = shown.iter().find(|collector| collector.name == "users") {
@@ -217,7 +217,7 @@ fn duration(time: Duration) -> String {
 
 impl Page {
     /// For a browser; one document without script or anything to load.
-    pub fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         let mut out = format!(
             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
@@ -259,7 +259,7 @@ impl Page {
     }
 
     /// For a terminal.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut out = format!("{}\n{}\n", escape_text(&self.title), escape_text(&self.subtitle));
         for note in &self.notes {
             push(&mut out, format_args!("\n! {}\n", escape_text(note)));

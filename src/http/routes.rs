@@ -20,13 +20,13 @@ use crate::logs::View;
 use crate::metrics;
 
 /// Answer to every request.
-pub type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// Below this a response is not worth compressing.
 const GZIP_FROM: usize = 1024;
 
 /// Answers one request.
-pub async fn respond(exporter: &Exporter, request: &Request<Incoming>) -> Answer {
+pub(crate) async fn respond(exporter: &Exporter, request: &Request<Incoming>) -> Answer {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered\n");
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));

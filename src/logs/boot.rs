@@ -23,7 +23,7 @@ const DRIFT: i64 = 3600 * SECOND;
 
 /// What every line has that tells when the kernel started, or that another boot or time began: such lines
 /// are looked at although no signature asks for them.
-pub const TELLING: [&[u8]; 4] =
+pub(crate) const TELLING: [&[u8]; 4] =
     [b"audit: type=", b"Linux version ", b"PM: suspend exit", b"hibernation exit"];
 
 /// When the running kernel started, in microseconds since 1970; by its clock, which stands still while the
@@ -46,7 +46,7 @@ pub struct When {
 
 /// What the lines of one log have told so far of when the kernel that wrote them started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Boot {
+pub(crate) struct Boot {
     /// By the last line with both clocks.
     pair: Option<i64>,
     /// By the line that was least late.
@@ -67,7 +67,7 @@ impl When {
 
 impl Boot {
     /// Takes what a kernel line tells; the boot before comes back where the line is the first of another.
-    pub fn note(&mut self, when: When, message: &[u8]) -> Option<Self> {
+    pub(crate) fn note(&mut self, when: When, message: &[u8]) -> Option<Self> {
         let uptime = when.uptime?;
         let begins = message.starts_with(b"Linux version ") && uptime < SECOND;
         // The kernel's clock stands still while the machine sleeps.
@@ -88,7 +88,7 @@ impl Boot {
 
     /// When a line was written. `current`: when the running kernel of this host started, for lines of this
     /// host.
-    pub fn place(&self, when: When, current: Option<i64>) -> Option<Time> {
+    pub(crate) fn place(&self, when: When, current: Option<i64>) -> Option<Time> {
         let Some(uptime) = when.uptime else { return when.header };
         // What was written since the boot is of this boot: the ring of another is gone.
         let current = current.filter(|boot| match when.header {
@@ -108,7 +108,7 @@ impl Boot {
 }
 
 /// The kernel's clock of a line, which stands before its message.
-pub fn uptime(raw: &[u8], line: &Line<'_>) -> Option<i64> {
+pub(crate) fn uptime(raw: &[u8], line: &Line<'_>) -> Option<i64> {
     if line.program != Some(b"kernel") {
         return None;
     }
@@ -128,7 +128,7 @@ pub fn uptime(raw: &[u8], line: &Line<'_>) -> Option<i64> {
 
 /// Time, in microseconds since 1970, and serial of the audit event that the kernel tells in a line:
 /// `audit: type=1400 audit(1643967817.139:271): …`; and what it tells.
-pub fn audit_stamp(message: &[u8]) -> Option<(i64, u64, &[u8])> {
+pub(crate) fn audit_stamp(message: &[u8]) -> Option<(i64, u64, &[u8])> {
     let head = &message[..message.len().min(128)];
     let start = find_audit(head)?;
     let rest = &message[start..];

@@ -303,9 +303,7 @@ mod tests {
         let mut wrong = Vec::new();
         for (nth, signature) in matcher.signatures().iter().enumerate() {
             let samples = &signature.samples;
-            if let Some(mistake) = signature.mistake() {
-                wrong.push(mistake);
-            }
+            wrong.extend(signature.mistakes());
             assert!(!samples.matching.is_empty() && !samples.no_match.is_empty());
             assert!(!signature.title.is_empty() && !signature.advice.is_empty());
             for sample in &samples.matching {

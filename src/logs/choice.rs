@@ -27,8 +27,7 @@ const LAYOUTS: [&[(&str, &str)]; 2] = [
 ];
 
 /// The sources, and why these.
-pub struct Choice {
-    /// What is followed.
+pub(crate) struct Choice {
     pub sources: Vec<Source>,
     /// What was chosen and why, in a sentence.
     pub why: String,
@@ -37,7 +36,7 @@ pub struct Choice {
 }
 
 /// Where a host's journals are: in memory until `/var` is there, and on disk if they are to stay.
-pub fn journals(rootfs: &Path) -> Vec<PathBuf> {
+pub(crate) fn journals(rootfs: &Path) -> Vec<PathBuf> {
     let id = std::fs::read_to_string(rootfs.join("etc/machine-id")).unwrap_or_default();
     let id = id.trim();
     // As systemd writes it; nothing that leads elsewhere.
@@ -51,13 +50,13 @@ pub fn journals(rootfs: &Path) -> Vec<PathBuf> {
 const JOURNALS: [&str; 2] = ["var/log/journal", "run/log/journal"];
 
 /// The kernel's ring.
-pub fn ring(rootfs: &Path) -> PathBuf {
+pub(crate) fn ring(rootfs: &Path) -> PathBuf {
     rootfs.join("dev/kmsg")
 }
 
 /// Chooses; `join` is asked for the kernel's audit records where the audit daemon's log cannot be read,
 /// and where these are the host's.
-pub fn choose(rootfs: &Path, join: impl FnOnce() -> io::Result<Multicast>) -> Choice {
+pub(crate) fn choose(rootfs: &Path, join: impl FnOnce() -> io::Result<Multicast>) -> Choice {
     let mut choice = of_text(rootfs);
     let log = auditd::log_file(rootfs);
     let file = rootfs.join(log.strip_prefix("/").unwrap_or(&log));
@@ -145,7 +144,7 @@ fn of_text(rootfs: &Path) -> Choice {
 
 /// What of configured sources would count twice: the journal and the files that rsyslog writes have the
 /// kernel's lines, the journal has what those files have, and on Debian some of those repeat others.
-pub fn doubles(sources: &[Source]) -> Vec<String> {
+pub(crate) fn doubles(sources: &[Source]) -> Vec<String> {
     let mut doubles = BTreeSet::new();
     let mut double = |one: &Source, other: &Source, what: &str| {
         let who = if one.name == other.name {

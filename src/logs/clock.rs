@@ -4,7 +4,7 @@
 use std::time::{Instant, SystemTime};
 
 /// By a clock that never goes backwards.
-pub fn monotonic() -> Instant {
+pub(super) fn monotonic() -> Instant {
     #[cfg(test)]
     if let Some((now, _)) = model::now() {
         return now;
@@ -13,7 +13,7 @@ pub fn monotonic() -> Instant {
 }
 
 /// By the clock that files are stamped with, in nanoseconds since 1970.
-pub fn wall_nanos() -> i64 {
+pub(super) fn wall_nanos() -> i64 {
     #[cfg(test)]
     if let Some((_, wall)) = model::now() {
         return wall;
@@ -23,7 +23,7 @@ pub fn wall_nanos() -> i64 {
 
 /// The clock of the model that runs in this thread.
 #[cfg(test)]
-pub mod model {
+pub(super) mod model {
     use std::cell::Cell;
     use std::time::Instant;
 
@@ -32,12 +32,11 @@ pub mod model {
     }
 
     /// The time, if a model has set it.
-    pub fn now() -> Option<(Instant, i64)> {
+    pub(crate) fn now() -> Option<(Instant, i64)> {
         NOW.get()
     }
 
-    /// Sets the time.
-    pub fn set(now: Instant, wall_nanos: i64) {
+    pub(crate) fn set(now: Instant, wall_nanos: i64) {
         NOW.set(Some((now, wall_nanos)));
     }
 }

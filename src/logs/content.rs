@@ -1,7 +1,7 @@
 //! The bytes of one file, plain or compressed, and how a place in them is recognised again.
 
 #[cfg(test)]
-pub mod stamps;
+pub(super) mod stamps;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +18,7 @@ use siphasher::sip::SipHasher13;
 use crate::decode::{Decoder, Form};
 
 /// How many bytes at its start, and before a position, identify a file.
-pub const SPAN: usize = 1024;
+pub(super) const SPAN: usize = 1024;
 
 /// `SYSFS_MAGIC` of `include/uapi/linux/magic.h`.
 const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
@@ -31,7 +31,7 @@ const OVERLAYFS_SUPER_MAGIC: rustix::fs::FsWord = 0x794c_7630;
 /// Inodes are given out again (ext4 does so at once), which the time of birth tells, but not on overlayfs, which changes
 /// it when it copies a file up ([`was_given_again`]). Where neither is known the bytes tell ([`Place`]).
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub struct FileId {
+pub(crate) struct FileId {
     device: u64,
     inode: u64,
     /// When it was created, in nanoseconds since 1970; 0 where the filesystem does not say.
@@ -54,14 +54,14 @@ impl Hash for FileId {
 
 impl FileId {
     /// Whether this device and inode were given to another file since, or copied up by overlayfs.
-    pub fn is_reborn(&self, now: &Self) -> bool {
+    pub(crate) fn is_reborn(&self, now: &Self) -> bool {
         self == now && self.born != now.born && self.born > 0 && now.born > 0
     }
 }
 
 /// Whether device and inode were given to another file since: the one that is at `path` or was there a moment ago.
 /// What overlayfs has copied up is the same file.
-pub fn was_given_again(before: &FileId, now: &FileId, path: &Path) -> bool {
+pub(super) fn was_given_again(before: &FileId, now: &FileId, path: &Path) -> bool {
     before.is_reborn(now) && !copies_up(path)
 }
 
@@ -80,7 +80,7 @@ fn copies_up(path: &Path) -> bool {
 /// Inodes are given out again, and two logs may begin alike (`messages` and `syslog` do), so a file is
 /// the one we know when its head and what stands before the position are the same bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub(crate) struct Place {
     /// The file.
     pub id: FileId,
     /// Bytes of the content (of a compressed file: the uncompressed) that were taken in.
@@ -93,17 +93,17 @@ pub struct Place {
 
 impl Place {
     /// The start of a file.
-    pub fn start(id: FileId) -> Self {
+    pub(crate) fn start(id: FileId) -> Self {
         Self { id, offset: 0, head: hash(b""), tail: hash(b"") }
     }
 
     /// How many bytes before the position are known.
-    pub fn known(&self) -> usize {
+    pub(crate) fn known(&self) -> usize {
         usize::try_from(self.offset).map_or(SPAN, |offset| offset.min(SPAN))
     }
 
     /// Goes on by what was read: `bytes` begins [`known`](Self::known) bytes before the position.
-    pub fn advance(&mut self, bytes: &[u8]) {
+    pub(crate) fn advance(&mut self, bytes: &[u8]) {
         // Up to here the known bytes are all there are.
         if self.offset < SPAN as u64 {
             self.head = hash(&bytes[..bytes.len().min(SPAN)]);
@@ -117,7 +117,7 @@ impl Place {
     ///
     /// # Errors
     /// Those of reading.
-    pub fn end(file: &File, longest: usize) -> io::Result<(Self, bool)> {
+    pub(crate) fn end(file: &File, longest: usize) -> io::Result<(Self, bool)> {
         let meta = file.metadata()?;
         let mut bytes =
             vec![0; usize::try_from(meta.len()).map_or(longest, |size| size.min(longest))];
@@ -134,7 +134,7 @@ impl Place {
     ///
     /// # Errors
     /// Those of reading.
-    pub fn of(file: &File, id: FileId, offset: u64) -> io::Result<Self> {
+    pub(crate) fn of(file: &File, id: FileId, offset: u64) -> io::Result<Self> {
         let mut place = Self { id, offset, ..Self::default() };
         let mut bytes = vec![0; place.known()];
         for (at, hashed) in [(0, &mut place.head), (offset - bytes.len() as u64, &mut place.tail)] {
@@ -145,12 +145,12 @@ impl Place {
     }
 
     /// Whether a file that begins with these bytes, at most [`SPAN`], may have this position in it.
-    pub fn may_be_in(&self, head: &[u8]) -> bool {
+    pub(crate) fn may_be_in(&self, head: &[u8]) -> bool {
         head.len() >= self.known() && hash(&head[..self.known()]) == self.head
     }
 
     /// Whether these are the bytes before the position.
-    pub fn follows(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn follows(&self, bytes: &[u8]) -> bool {
         hash(bytes) == self.tail
     }
 }
@@ -160,7 +160,7 @@ fn hash(bytes: &[u8]) -> u64 {
 }
 
 /// An open file.
-pub enum Content {
+pub(super) enum Content {
     /// As it stands.
     Plain(File),
     /// Compressed; it stands at the place that it was found for, after these bytes.
@@ -169,7 +169,7 @@ pub enum Content {
 
 /// What is at a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Chunk {
+pub(super) enum Chunk {
     /// So many bytes, after the known ones.
     Data(usize),
     /// The end, for now.
@@ -182,7 +182,7 @@ pub enum Chunk {
 ///
 /// # Errors
 /// Those of the system; a directory, FIFO, device or file of procfs or sysfs is `InvalidInput`.
-pub fn open(path: &Path) -> io::Result<(File, FileId)> {
+pub(super) fn open(path: &Path) -> io::Result<(File, FileId)> {
     let refuse = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     // Looked at first: opening a device can have effects of its own.
     if !std::fs::metadata(path)?.is_file() {
@@ -208,7 +208,7 @@ pub fn open(path: &Path) -> io::Result<(File, FileId)> {
 ///
 /// # Errors
 /// Those of following the path.
-pub fn lies_below(path: &Path, directory: &Path, file: FileId) -> io::Result<bool> {
+pub(super) fn lies_below(path: &Path, directory: &Path, file: FileId) -> io::Result<bool> {
     // The very file, not what the name may lead to by now.
     if path.parent() == Some(directory) && id(&std::fs::symlink_metadata(path)?) == file {
         return Ok(true);
@@ -219,7 +219,7 @@ pub fn lies_below(path: &Path, directory: &Path, file: FileId) -> io::Result<boo
 }
 
 /// Which file this is.
-pub fn id(meta: &Metadata) -> FileId {
+pub(super) fn id(meta: &Metadata) -> FileId {
     let (device, inode) = (meta.dev(), meta.ino());
     #[cfg(test)]
     if let Some((born, _)) = stamps::of(inode) {
@@ -229,7 +229,7 @@ pub fn id(meta: &Metadata) -> FileId {
 }
 
 /// When it was last written, in nanoseconds since 1970.
-pub fn modified(meta: &Metadata) -> i64 {
+pub(super) fn modified(meta: &Metadata) -> i64 {
     #[cfg(test)]
     if let Some((_, modified)) = stamps::of(meta.ino()) {
         return modified;
@@ -238,7 +238,7 @@ pub fn modified(meta: &Metadata) -> i64 {
 }
 
 /// When anything about it was last changed, such as its number of names, in nanoseconds since 1970.
-pub fn changed(meta: &Metadata) -> i64 {
+pub(super) fn changed(meta: &Metadata) -> i64 {
     #[cfg(test)]
     if let Some(changed) = stamps::changed(meta.ino()) {
         return changed;
@@ -247,7 +247,7 @@ pub fn changed(meta: &Metadata) -> i64 {
 }
 
 /// Nanoseconds since 1970.
-pub fn nanos(time: SystemTime) -> i64 {
+pub(super) fn nanos(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |time| i64::try_from(time.as_nanos()).unwrap_or(0))
 }
 
@@ -256,7 +256,7 @@ impl Content {
     ///
     /// # Errors
     /// Those of reading; what is not compressed whole, or in a form that is not read, is `InvalidData`.
-    pub fn at(file: File, compressed: bool, place: &Place) -> io::Result<Option<Self>> {
+    pub(super) fn at(file: File, compressed: bool, place: &Place) -> io::Result<Option<Self>> {
         if compressed {
             let mut decoder = decoder(file)?;
             let (seen, known) = passes(&mut decoder, place)?;
@@ -272,7 +272,7 @@ impl Content {
     ///
     /// # Errors
     /// Those of [`at`](Self::at).
-    pub fn before(
+    pub(super) fn before(
         file: File,
         compressed: bool,
         place: &Place,
@@ -296,7 +296,7 @@ impl Content {
     ///
     /// # Errors
     /// Those of reading.
-    pub fn read(&mut self, place: &Place, buffer: &mut [u8]) -> io::Result<Chunk> {
+    pub(super) fn read(&mut self, place: &Place, buffer: &mut [u8]) -> io::Result<Chunk> {
         let known = place.known();
         match self {
             Self::Plain(file) => {
@@ -325,20 +325,20 @@ impl Content {
 
     /// Size, how many names the file has, and when that or anything else about it last changed, in nanoseconds since
     /// 1970; `None` for a compressed one.
-    pub fn size(&self) -> Option<(u64, u64, i64)> {
+    pub(super) fn size(&self) -> Option<(u64, u64, i64)> {
         let Self::Plain(file) = self else { return None };
         let meta = file.metadata().ok()?;
         Some((meta.len(), meta.nlink(), changed(&meta)))
     }
 
     /// When a plain file was last written.
-    pub fn modified(&self) -> Option<i64> {
+    pub(super) fn modified(&self) -> Option<i64> {
         let Self::Plain(file) = self else { return None };
         file.metadata().ok().map(|meta| modified(&meta))
     }
 
     /// Whether more may come.
-    pub fn grows(&self) -> bool {
+    pub(super) fn grows(&self) -> bool {
         matches!(self, Self::Plain(_))
     }
 }
@@ -347,7 +347,7 @@ impl Content {
 ///
 /// # Errors
 /// Those of reading, and of [`Content::at`].
-pub fn head(file: File, compressed: bool) -> io::Result<Vec<u8>> {
+pub(super) fn head(file: File, compressed: bool) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; SPAN];
     let mut count = 0;
     if compressed {
@@ -366,7 +366,7 @@ pub fn head(file: File, compressed: bool) -> io::Result<Vec<u8>> {
 }
 
 /// Reads until the buffer is full or the file ends.
-pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut count = 0;
     while count < buffer.len() {
         match file.read_at(&mut buffer[count..], offset + count as u64) {

@@ -19,11 +19,11 @@ use super::twins::{Audit, Twins};
 const MAX_PREVIOUS: usize = 4096;
 
 /// How a line is taken apart.
-pub type Parse = for<'l> fn(&'l [u8]) -> Line<'l>;
+pub(crate) type Parse = for<'l> fn(&'l [u8]) -> Line<'l>;
 
 /// What the next line of a log needs to know of those before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Before {
+pub(crate) struct Before {
     /// The last line, if it was counted: the next may say that it was repeated.
     previous: Vec<u8>,
     /// When the kernel started.
@@ -33,7 +33,7 @@ pub struct Before {
 impl Before {
     /// Whether nothing matches a line, whatever it is taken apart to. Most lines are so, and are looked at no
     /// closer.
-    pub fn passes(&mut self, matcher: &Matcher, raw: &[u8]) -> bool {
+    pub(crate) fn passes(&mut self, matcher: &Matcher, raw: &[u8]) -> bool {
         let passes = !matcher.concerns(raw);
         if passes {
             self.forget_line();
@@ -42,17 +42,16 @@ impl Before {
     }
 
     /// Something came between that no line repeats.
-    pub fn forget_line(&mut self) {
+    pub(crate) fn forget_line(&mut self) {
         self.previous.clear();
     }
 }
 
 /// A line, and what it is counted for.
 #[derive(Debug)]
-pub struct Counted<'m, 'l> {
+pub(crate) struct Counted<'m, 'l> {
     /// The line; where it repeats the one before, that one.
     pub line: Line<'l>,
-    /// Its whole text.
     pub text: &'l [u8],
     /// Whether a signature knows it. It may be known and count for nothing, as the twin of another.
     pub known: bool,
@@ -69,8 +68,7 @@ pub struct Counted<'m, 'l> {
 }
 
 /// The lines of one log.
-pub struct Counter<'m, 'c> {
-    /// The signatures.
+pub(crate) struct Counter<'m, 'c> {
     pub matcher: &'m Matcher,
     /// The times of its lines.
     pub clock: &'c mut Clock,
@@ -81,7 +79,7 @@ pub struct Counter<'m, 'c> {
 impl<'m> Counter<'m, '_> {
     /// What a line of text is, which [`passes`](Before::passes) has not passed; `last message repeated 3 times` is
     /// three of the line before.
-    pub fn text<R>(
+    pub(crate) fn text<R>(
         &mut self,
         raw: &[u8],
         parse: Parse,
@@ -111,13 +109,13 @@ impl<'m> Counter<'m, '_> {
 }
 
 /// What a line of text says about when it was written.
-pub fn when(raw: &[u8], line: &Line<'_>, clock: &mut Clock) -> When {
+pub(crate) fn when(raw: &[u8], line: &Line<'_>, clock: &mut Clock) -> When {
     When { header: clock.of(raw), uptime: boot::uptime(raw, line) }
 }
 
 /// What a message is that came taken apart. `serial`: of the audit event that it tells, if that was handed on
 /// beside it; `current`: when the running kernel started, for messages of this host.
-pub fn message<'m, 'l>(
+pub(crate) fn message<'m, 'l>(
     matcher: &'m Matcher,
     line: &Line<'l>,
     when: When,
@@ -157,7 +155,7 @@ fn counted<'m, 'l>(
 impl Counted<'_, '_> {
     /// The same number for every line that tells the same event in whatever log; `None` for a line that does
     /// not say when it was written.
-    pub fn identity(&self) -> Option<u64> {
+    pub(crate) fn identity(&self) -> Option<u64> {
         let mut hasher = SipHasher13::new();
         let mut word = |word: &[u8]| {
             hasher.write_usize(word.len());
@@ -187,7 +185,7 @@ impl Counted<'_, '_> {
     }
 
     /// Leaves out what was counted before: so many of the events of this line are `new`.
-    pub fn keep(&mut self, new: u64) {
+    pub(crate) fn keep(&mut self, new: u64) {
         keep(&mut self.matches, new, self.line.times);
     }
 }

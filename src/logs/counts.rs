@@ -35,7 +35,7 @@ const MAX_VALUE_BYTES: usize = 128;
 
 /// The values of captures that have a series of their own, of all sources together.
 #[derive(Debug, Default)]
-pub struct Values(Mutex<HashMap<(String, String), HashSet<String>>>);
+pub(crate) struct Values(Mutex<HashMap<(String, String), HashSet<String>>>);
 
 impl Values {
     /// The label for a value: itself while there is room, else `other`.
@@ -45,7 +45,7 @@ impl Values {
     }
 
     /// The label for a value that was one before.
-    pub fn claim(&self, id: &str, name: &str, value: String) -> String {
+    pub(crate) fn claim(&self, id: &str, name: &str, value: String) -> String {
         let mut taken = lock(&self.0);
         let values = taken.entry((id.to_owned(), name.to_owned())).or_default();
         if values.contains(&value) || values.len() < MAX_VALUES {
@@ -57,18 +57,17 @@ impl Values {
 }
 
 /// Levels of severity by their number, in the names of syslog(3).
-pub const LEVELS: [&str; 8] =
+pub(crate) const LEVELS: [&str; 8] =
     ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 
 /// A count for each level, and last for lines that have none.
-pub type ByLevel = [u64; LEVELS.len() + 1];
+pub(crate) type ByLevel = [u64; LEVELS.len() + 1];
 
 /// Counts of a source since start.
 #[derive(Debug, Clone, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Lines read, each once, however often it says it was repeated.
     pub lines: u64,
-    /// Bytes read.
     pub bytes: u64,
     /// Lines that no signature matched, by level.
     pub unmatched: ByLevel,
@@ -86,8 +85,7 @@ pub struct Counts {
 
 /// What one signature has counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Matched {
-    /// Events.
+pub(crate) struct Matched {
     pub count: u64,
     /// When the last of them was written, by its own time; else when it was read.
     pub last: SystemTime,
@@ -97,8 +95,7 @@ pub struct Matched {
 
 /// A source as others see it: positions, and the counts of exactly what lies before them.
 #[derive(Debug, Clone, Default)]
-pub struct Published {
-    /// By path.
+pub(crate) struct Published {
     pub files: BTreeMap<PathBuf, File>,
     /// How far the kernel's log or the journal is read.
     pub place: Option<Place>,
@@ -108,7 +105,6 @@ pub struct Published {
     pub read: bool,
     /// When its thread last came back from looking for more.
     pub looked: Option<Instant>,
-    /// The counts.
     pub counts: Counts,
     /// What is to be known about the source.
     pub notes: Vec<String>,
@@ -120,7 +116,7 @@ const HUNG: Duration = Duration::from_secs(120);
 
 impl Published {
     /// What is wrong where the thread does not come back from looking.
-    pub fn hangs(&self) -> Option<String> {
+    pub(crate) fn hangs(&self) -> Option<String> {
         let since = self.looked?.elapsed();
         (since > HUNG).then(|| {
             format!("reading has not come back for {} s: its filesystem hangs", since.as_secs())
@@ -130,7 +126,7 @@ impl Published {
 
 /// How far a log is read whose messages are numbered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Place {
+pub(crate) enum Place {
     /// The kernel's.
     Kmsg(kmsg::Position),
     /// journald's.
@@ -139,7 +135,7 @@ pub enum Place {
 
 /// A log of a source.
 #[derive(Debug, Clone, Default)]
-pub struct File {
+pub(crate) struct File {
     /// Which files it is, and how far they are read.
     pub state: follower::State,
     /// What its next line needs to know of those before.
@@ -154,7 +150,7 @@ pub struct File {
 const MAX_AHEAD: Duration = Duration::from_secs(300);
 
 /// What all sources share.
-pub struct Shared {
+pub(crate) struct Shared {
     /// The signatures that are on now.
     pub matcher: Live<Matcher>,
     /// The labels of captures.
@@ -174,7 +170,7 @@ const SHARE: u64 = 16;
 
 /// What the lines of a source are.
 #[derive(Clone, Copy)]
-pub enum Form {
+pub(crate) enum Form {
     /// Text, taken apart so.
     Text(Parse),
     /// Records of the audit log, at this time of a clock that never goes backwards, in milliseconds.
@@ -182,14 +178,13 @@ pub enum Form {
 }
 
 /// What lines of one piece are counted with.
-pub struct Counter<'a> {
+pub(crate) struct Counter<'a> {
     /// What all sources share.
     pub shared: &'a Shared,
     /// The signatures of this piece.
     pub matcher: Arc<Matcher>,
     /// What they are.
     pub form: Form,
-    /// The time.
     pub now: SystemTime,
     /// The times of lines, and when the kernel started; of few pieces any is asked for.
     clock: OnceCell<(RefCell<Clock>, i64)>,
@@ -199,14 +194,14 @@ pub struct Counter<'a> {
 
 impl<'a> Counter<'a> {
     /// For lines of this kind that are read now.
-    pub fn new(shared: &'a Shared, form: Form) -> Self {
+    pub(crate) fn new(shared: &'a Shared, form: Form) -> Self {
         let (matcher, now) = (shared.matcher.get(), SystemTime::now());
         let (clock, unmatched) = (OnceCell::new(), Cell::new(0));
         Self { shared, matcher, form, now, clock, unmatched }
     }
 
     /// Counts a line of a file.
-    pub fn count(&self, bytes: &[u8], file: &mut File, counts: &mut Counts) {
+    pub(crate) fn count(&self, bytes: &[u8], file: &mut File, counts: &mut Counts) {
         match self.form {
             Form::Text(parse) => self.count_text(bytes, parse, &mut file.before, counts),
             Form::Audit(_) => self.count_record(bytes, &mut file.joiner, counts),
@@ -214,7 +209,12 @@ impl<'a> Counter<'a> {
     }
 
     /// Counts an audit record, and the events that are complete with it.
-    pub fn count_record(&self, bytes: &[u8], joiner: &mut Option<Joiner>, counts: &mut Counts) {
+    pub(crate) fn count_record(
+        &self,
+        bytes: &[u8],
+        joiner: &mut Option<Joiner>,
+        counts: &mut Counts,
+    ) {
         let Form::Audit(now) = self.form else { return };
         let mut ended = Vec::new();
         let joiner = joiner.get_or_insert_with(|| Joiner::new(Limits::default()));
@@ -230,7 +230,7 @@ impl<'a> Counter<'a> {
     }
 
     /// Counts the audit events that nothing came for any more; to be called where there is nothing more to read.
-    pub fn expire(&self, joiner: &mut Option<Joiner>, counts: &mut Counts) {
+    pub(crate) fn expire(&self, joiner: &mut Option<Joiner>, counts: &mut Counts) {
         let (Form::Audit(now), Some(joiner)) = (self.form, joiner) else { return };
         let mut ended = Vec::new();
         joiner.expire(now, &mut ended);
@@ -240,7 +240,12 @@ impl<'a> Counter<'a> {
 
     /// Joins the audit events that are open in a log whose file was renamed to the name of another with those that
     /// are open there.
-    pub fn join(&self, own: &mut Option<Joiner>, given: Option<Joiner>, counts: &mut Counts) {
+    pub(crate) fn join(
+        &self,
+        own: &mut Option<Joiner>,
+        given: Option<Joiner>,
+        counts: &mut Counts,
+    ) {
         let Form::Audit(now) = self.form else { return };
         let (Some(first), Some(second)) = (own.as_ref(), given.as_ref()) else {
             *own = own.take().or(given);
@@ -280,7 +285,7 @@ impl<'a> Counter<'a> {
 
     /// Counts a message that came taken apart, with its level and what is known of its time; `serial`: of the
     /// audit event that it tells.
-    pub fn count_message(
+    pub(crate) fn count_message(
         &self,
         line: &Line<'_>,
         level: Option<u8>,
@@ -312,7 +317,6 @@ impl<'a> Counter<'a> {
         ask(&mut counter::Counter { matcher: &self.matcher, clock, current })
     }
 
-    /// Counts one line.
     fn add(&self, counted: &Counted<'_, '_>, level: Option<u8>, counts: &mut Counts) {
         if !counted.known {
             counts.pass(self.now, level);
@@ -371,7 +375,7 @@ impl<'a> Counter<'a> {
 
 impl Counts {
     /// Lines that no signature matched, of all levels.
-    pub fn unmatched(&self) -> u64 {
+    pub(crate) fn unmatched(&self) -> u64 {
         self.unmatched.iter().sum()
     }
 
@@ -385,7 +389,6 @@ impl Counts {
 }
 
 impl Default for Matched {
-    /// Nothing so far.
     fn default() -> Self {
         Self { count: 0, last: UNIX_EPOCH, captures: BTreeMap::new() }
     }
@@ -393,7 +396,7 @@ impl Default for Matched {
 
 impl Matched {
     /// Adds what another source has counted.
-    pub fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         self.count = self.count.saturating_add(other.count);
         self.last = self.last.max(other.last);
         for (name, values) in other.captures {

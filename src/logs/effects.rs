@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a file went from under its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rotation {
-    /// It was renamed.
+pub(crate) enum Rotation {
     Rename,
     /// It was copied and truncated.
     Copytruncate,
@@ -17,7 +16,7 @@ pub enum Rotation {
 
 /// Why bytes are part of no line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lost {
+pub(crate) enum Lost {
     /// The rest of a line that was too long, or came too late.
     Cut,
     /// NULs before the first line: the writer went on where it was before a truncation.
@@ -32,7 +31,7 @@ pub enum Lost {
 
 /// Why messages that were written are not counted, where a source numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LostMessages {
+pub(crate) enum LostMessages {
     /// The kernel's ring was written over before they were read.
     Overwritten,
     /// They cannot be taken apart.
@@ -46,7 +45,7 @@ pub enum LostMessages {
 
 impl LostMessages {
     /// Every reason, with its label.
-    pub const ALL: [(Self, &'static str); 4] = [
+    pub(crate) const ALL: [(Self, &'static str); 4] = [
         (Self::Overwritten, "overwritten"),
         (Self::Damaged, "damaged"),
         (Self::Missing, "missing"),
@@ -56,7 +55,7 @@ impl LostMessages {
 
 impl Rotation {
     /// Every kind, with its label.
-    pub const ALL: [(Self, &'static str); 4] = [
+    pub(crate) const ALL: [(Self, &'static str); 4] = [
         (Self::Rename, "rename"),
         (Self::Copytruncate, "copytruncate"),
         (Self::Truncated, "truncated"),
@@ -66,7 +65,7 @@ impl Rotation {
 
 impl Lost {
     /// Every reason, with its label.
-    pub const ALL: [(Self, &'static str); 5] = [
+    pub(crate) const ALL: [(Self, &'static str); 5] = [
         (Self::Cut, "cut"),
         (Self::Hole, "hole"),
         (Self::Truncated, "truncated"),
@@ -77,35 +76,33 @@ impl Lost {
 
 /// Sums since the counters began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sums {
+pub(crate) struct Sums {
     rotations: [u64; 4],
     lost: [u64; 5],
     messages: [u64; 4],
 }
 
 impl Sums {
-    /// How often.
-    pub fn rotations(&self, how: Rotation) -> u64 {
+    pub(crate) fn rotations(&self, how: Rotation) -> u64 {
         self.rotations[how as usize]
     }
 
     /// How many bytes.
-    pub fn lost(&self, why: Lost) -> u64 {
+    pub(crate) fn lost(&self, why: Lost) -> u64 {
         self.lost[why as usize]
     }
 
     /// How many messages.
-    pub fn lost_messages(&self, why: LostMessages) -> u64 {
+    pub(crate) fn lost_messages(&self, why: LostMessages) -> u64 {
         self.messages[why as usize]
     }
 
     /// So many messages are not counted.
-    pub fn lose_messages(&mut self, why: LostMessages, messages: u64) {
+    pub(crate) fn lose_messages(&mut self, why: LostMessages, messages: u64) {
         self.messages[why as usize] += messages;
     }
 
-    /// Adds others.
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         for (mine, others) in self.rotations.iter_mut().zip(other.rotations) {
             *mine += others;
         }
@@ -120,7 +117,7 @@ impl Sums {
 
 /// What has happened and is not counted yet.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Effects {
+pub(crate) struct Effects {
     /// Rotations and lost bytes.
     pub sums: Sums,
     /// Lines that have no end, and are waited for no longer.
@@ -129,12 +126,12 @@ pub struct Effects {
 
 impl Effects {
     /// A rotation was seen.
-    pub fn rotated(&mut self, how: Rotation) {
+    pub(crate) fn rotated(&mut self, how: Rotation) {
         self.sums.rotations[how as usize] += 1;
     }
 
     /// So many bytes are part of no line.
-    pub fn lost(&mut self, why: Lost, bytes: u64) {
+    pub(crate) fn lost(&mut self, why: Lost, bytes: u64) {
         self.sums.lost[why as usize] += bytes;
     }
 }

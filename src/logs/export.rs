@@ -10,7 +10,7 @@ use super::header::Line;
 use super::journal;
 
 /// A longer field is cut; the rest of it is passed over.
-pub const MAX_FIELD: usize = 64 * 1024;
+pub(crate) const MAX_FIELD: usize = 64 * 1024;
 
 /// No name is longer (the journal's own limit is 64 bytes).
 const MAX_NAME: usize = 256;
@@ -19,7 +19,7 @@ const MAX_NAME: usize = 256;
 const MAX_LENGTH: u64 = 768 << 20;
 
 /// The fields that are kept.
-const WANTED: [&[u8]; 14] = [
+const WANTED: [&[u8]; 12] = [
     b"MESSAGE",
     b"SYSLOG_IDENTIFIER",
     b"_COMM",
@@ -29,21 +29,19 @@ const WANTED: [&[u8]; 14] = [
     b"_TRANSPORT",
     b"_HOSTNAME",
     b"__REALTIME_TIMESTAMP",
-    b"__CURSOR",
-    b"_BOOT_ID",
     b"_AUDIT_ID",
     b"__MONOTONIC_TIMESTAMP",
     b"_SOURCE_MONOTONIC_TIMESTAMP",
 ];
 
 /// Whether a stream that begins so is an export.
-pub fn is_export(start: &[u8]) -> bool {
+pub(crate) fn is_export(start: &[u8]) -> bool {
     start.starts_with(b"__CURSOR=")
 }
 
 /// One entry of the journal; of a field that it has twice, the first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     fields: [Vec<u8>; WANTED.len()],
     present: u16,
 }
@@ -54,17 +52,17 @@ impl Entry {
     }
 
     /// What it says; empty where the entry has no message.
-    pub fn message(&self) -> &[u8] {
+    pub(crate) fn message(&self) -> &[u8] {
         self.field(0).unwrap_or_default()
     }
 
     /// Syslog identifier, else the name of the command.
-    pub fn program(&self) -> Option<&[u8]> {
+    pub(crate) fn program(&self) -> Option<&[u8]> {
         self.field(1).or_else(|| self.field(2))
     }
 
     /// The lines of the message, each as from a log file.
-    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         let whole = Line {
             priority: self.priority(),
             host: self.host().unwrap_or_default(),
@@ -77,50 +75,39 @@ impl Entry {
     }
 
     /// Process number that the writer gave, else the one that the kernel gave.
-    pub fn pid(&self) -> Option<u32> {
+    pub(crate) fn pid(&self) -> Option<u32> {
         self.field(3).and_then(number).or_else(|| self.field(4).and_then(number))
     }
 
     /// 0 (emergency) to 7 (debug).
-    pub fn priority(&self) -> Option<u8> {
+    pub(crate) fn priority(&self) -> Option<u8> {
         self.field(5).and_then(number).filter(|&priority| priority < 8)
     }
 
     /// How it came: kernel, syslog, journal, stdout, audit, driver.
-    pub fn transport(&self) -> Option<&[u8]> {
+    pub(crate) fn transport(&self) -> Option<&[u8]> {
         self.field(6)
     }
 
-    /// Host name.
-    pub fn host(&self) -> Option<&[u8]> {
+    pub(crate) fn host(&self) -> Option<&[u8]> {
         self.field(7)
     }
 
     /// When the journal got it, in microseconds since 1970.
-    pub fn realtime(&self) -> Option<i64> {
+    pub(crate) fn realtime(&self) -> Option<i64> {
         self.field(8).and_then(number)
     }
 
     /// When it was written.
-    pub fn when(&self) -> When {
+    pub(crate) fn when(&self) -> When {
         let kernel = self.transport() == Some(b"kernel");
-        let source = self.field(13).and_then(number).filter(|_| kernel);
-        When::of_journal(self.realtime(), self.field(12).and_then(number), source)
+        let source = self.field(11).and_then(number).filter(|_| kernel);
+        When::of_journal(self.realtime(), self.field(10).and_then(number), source)
     }
 
     /// The serial of the audit event that it tells.
-    pub fn audit(&self) -> Option<u64> {
-        self.field(11).and_then(number)
-    }
-
-    /// Where it stands in the journal.
-    pub fn cursor(&self) -> Option<&[u8]> {
-        self.field(9)
-    }
-
-    /// Which boot it is of.
-    pub fn boot(&self) -> Option<&[u8]> {
-        self.field(10)
+    pub(crate) fn audit(&self) -> Option<u64> {
+        self.field(9).and_then(number)
     }
 }
 
@@ -147,37 +134,31 @@ enum State {
 
 /// Bytes to entries, whatever the pieces they come in.
 #[derive(Debug)]
-pub struct Export {
+pub(crate) struct Export {
     state: State,
     name: Vec<u8>,
     entry: Entry,
     /// The entry has a field, wanted or not.
     begun: bool,
     damaged: u64,
-    passed: u64,
 }
 
 impl Default for Export {
     fn default() -> Self {
         let entry = Entry::default();
         let name = Vec::new();
-        Self { state: State::Name, name, entry, begun: false, damaged: 0, passed: 0 }
+        Self { state: State::Name, name, entry, begun: false, damaged: 0 }
     }
 }
 
 impl Export {
     /// Entries that were dropped, for they are damaged.
-    pub fn damaged(&self) -> u64 {
+    pub(crate) fn damaged(&self) -> u64 {
         self.damaged
     }
 
-    /// Bytes of long fields that were passed over.
-    pub fn passed(&self) -> u64 {
-        self.passed
-    }
-
     /// Hands out the entries that end in this piece.
-    pub fn take(&mut self, mut bytes: &[u8], mut entry: impl FnMut(&Entry)) {
+    pub(crate) fn take(&mut self, mut bytes: &[u8], mut entry: impl FnMut(&Entry)) {
         while !bytes.is_empty() {
             let used = match self.state {
                 State::Name => self.name(bytes, &mut entry),
@@ -222,7 +203,7 @@ impl Export {
     }
 
     /// The stream ends: an entry whose last field is whole is handed out, another counted as damaged.
-    pub fn end(&mut self, mut entry: impl FnMut(&Entry)) {
+    pub(crate) fn end(&mut self, mut entry: impl FnMut(&Entry)) {
         match self.state {
             State::Name if self.name.is_empty() => self.hand_out(&mut entry),
             State::Damaged(_) => {}
@@ -265,7 +246,6 @@ impl Export {
         let field = &mut self.entry.fields[nth];
         let room = bytes.len().min(MAX_FIELD - field.len());
         field.extend_from_slice(&bytes[..room]);
-        self.passed += (bytes.len() - room) as u64;
     }
 
     fn hand_out(&mut self, entry: &mut impl FnMut(&Entry)) {
@@ -330,8 +310,7 @@ mod tests {
         assert_eq!((entry.pid(), entry.priority()), (Some(7), Some(3)));
         assert_eq!((entry.transport(), entry.host()), (Some(&b"syslog"[..]), Some(&b"web04"[..])));
         assert_eq!(entry.realtime(), Some(1_795_151_586_482_365));
-        assert_eq!((entry.cursor(), entry.boot()), (Some(&b"s=1;i=2"[..]), Some(&b"ab"[..])));
-        assert_eq!((export.damaged(), export.passed()), (0, 0));
+        assert_eq!(export.damaged(), 0);
     }
 
     #[test]
@@ -341,7 +320,7 @@ mod tests {
             [&binary("MESSAGE", long.len() as u64, &long)[..], b"\nMESSAGE=next\n"].concat();
         let (entries, export) = take(&[&stream]);
         assert_eq!((entries[0].message().len(), entries[1].message()), (MAX_FIELD, &b"next"[..]));
-        assert_eq!((export.damaged(), export.passed()), (0, 2 * MAX_FIELD as u64));
+        assert_eq!(export.damaged(), 0);
         let (entries, export) = take(&[b"MESSAGE=one\n\nMESSAGE=tw"]);
         assert_eq!((entries.len(), export.damaged()), (1, 1));
     }

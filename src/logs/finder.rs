@@ -12,7 +12,7 @@ use std::collections::HashMap;
 const BLOCK: usize = 4;
 
 /// An anchor needs so many bytes; one shorter than [`LONGEST_WINDOW`] slows the search for all.
-pub const SHORTEST: usize = BLOCK;
+pub(crate) const SHORTEST: usize = BLOCK;
 
 /// A longer one would make the stride wider, but some anchors have no more.
 const LONGEST_WINDOW: usize = 8;
@@ -22,7 +22,7 @@ const SET_BITS: u32 = 18;
 const WORDS: usize = 1 << (SET_BITS - 6);
 
 /// The anchors of all signatures.
-pub struct Finder {
+pub(crate) struct Finder {
     stride: usize,
     /// A bit for each hash of a block.
     set: Vec<u64>,
@@ -41,7 +41,7 @@ struct Block {
 
 impl Finder {
     /// Indexes anchors of at least [`SHORTEST`] bytes, each with the number to be given back.
-    pub fn new(anchors: Vec<(Vec<u8>, usize)>) -> Self {
+    pub(crate) fn new(anchors: Vec<(Vec<u8>, usize)>) -> Self {
         let shortest = anchors.iter().map(|(anchor, _)| anchor.len()).min();
         let length = shortest.unwrap_or(LONGEST_WINDOW).clamp(SHORTEST, LONGEST_WINDOW);
         let mut common: HashMap<&[u8], usize> = HashMap::new();
@@ -75,7 +75,7 @@ impl Finder {
     }
 
     /// Calls `found` with the number of each anchor that is in these bytes, for each place once or more.
-    pub fn find(&self, bytes: &[u8], mut found: impl FnMut(usize)) {
+    pub(crate) fn find(&self, bytes: &[u8], mut found: impl FnMut(usize)) {
         self.search(bytes, |number| {
             found(number);
             false
@@ -83,7 +83,7 @@ impl Finder {
     }
 
     /// Whether these bytes have any.
-    pub fn any(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn any(&self, bytes: &[u8]) -> bool {
         self.search(bytes, |_| true)
     }
 

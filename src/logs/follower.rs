@@ -10,13 +10,13 @@
 #[cfg(test)]
 mod model;
 mod opened;
-pub mod prints;
+pub(crate) mod prints;
 mod reading;
 mod turn;
 
 use std::fs::Metadata;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,7 @@ const TICK_NANOS: i64 = 2_100_000_000;
 
 /// What is to become of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Role {
+pub(crate) enum Role {
     /// It is under the name.
     Live,
     /// It was renamed, and may still be written.
@@ -67,7 +67,7 @@ pub enum Role {
 
 /// What the snapshot keeps of a generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub(crate) struct Kept {
     /// Which file, and how far it is read.
     pub place: Place,
     /// The line in the middle of which it stands.
@@ -97,7 +97,7 @@ impl Kept {
     }
 
     /// Bytes that were there and are not read yet.
-    pub fn lag(&self) -> u64 {
+    pub(crate) fn lag(&self) -> u64 {
         self.size.saturating_sub(self.place.offset)
     }
 }
@@ -111,7 +111,7 @@ struct Generation {
 
 /// What the snapshot keeps of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub(crate) struct State {
     /// The generations that are not read to their end for good, the oldest first.
     pub generations: Vec<Kept>,
     /// Those that are, and rotated files of before our time.
@@ -122,13 +122,13 @@ pub struct State {
 
 impl State {
     /// When something was last read, in nanoseconds since 1970; 0: never.
-    pub fn read_at(&self) -> i64 {
+    pub(crate) fn read_at(&self) -> i64 {
         self.read_at
     }
 }
 
 /// The time of a look, and what else is followed.
-pub struct At<'a> {
+pub(crate) struct At<'a> {
     /// By a clock that never goes backwards.
     pub now: Instant,
     /// By the clock that files are stamped with, in nanoseconds since 1970.
@@ -139,7 +139,7 @@ pub struct At<'a> {
 
 /// What a look gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub(crate) enum Look {
     /// So many bytes of this generation, to be [accepted](Follower::accept).
     Data(usize, usize),
     /// The row of generations has changed; there may be more.
@@ -149,10 +149,10 @@ pub enum Look {
 }
 
 /// A generation that was under one followed name and is under another.
-pub struct Given(Generation, i64);
+pub(crate) struct Given(Generation, i64);
 
 /// A log under its name.
-pub struct Follower {
+pub(crate) struct Follower {
     path: PathBuf,
     /// Which links its name may be.
     trust: Trust,
@@ -178,7 +178,7 @@ pub struct Follower {
 impl Follower {
     /// A log that has not been followed before: from its end, or from its start. `rotated`: its rotated files;
     /// those that were created after `since` (nanoseconds since 1970) came after we began, and are read as well.
-    pub fn new(
+    pub(crate) fn new(
         path: PathBuf,
         trust: Trust,
         from_end: bool,
@@ -215,7 +215,7 @@ impl Follower {
     }
 
     /// A log that an earlier run has followed.
-    pub fn resume(path: PathBuf, trust: Trust, state: State) -> Self {
+    pub(crate) fn resume(path: PathBuf, trust: Trust, state: State) -> Self {
         let now = Instant::now();
         let generation = |kept| Generation { kept, content: None, grew: now };
         let mut follower = Self::with(path, trust, state.prints);
@@ -224,37 +224,32 @@ impl Follower {
         follower
     }
 
-    /// The name.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// What the snapshot keeps.
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         let generations =
             self.generations.iter().map(|generation| generation.kept.clone()).collect();
         State { generations, prints: self.prints.clone(), read_at: self.read_at }
     }
 
     /// Files that are open.
-    pub fn open_files(&self) -> usize {
+    pub(crate) fn open_files(&self) -> usize {
         self.generations.iter().filter(|generation| generation.content.is_some()).count()
     }
 
     /// The files that are being read.
-    pub fn files(&self) -> impl Iterator<Item = FileId> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = FileId> {
         self.generations.iter().map(|one| one.kept.place.id)
     }
 
     /// Gives away the generation that is this file, for it is under another followed name now.
-    pub fn give(&mut self, id: FileId) -> Option<Given> {
+    pub(crate) fn give(&mut self, id: FileId) -> Option<Given> {
         let nth = self.generations.iter().position(|one| one.kept.place.id == id)?;
         self.seen = None;
         Some(Given(self.generations.remove(nth), self.read_at))
     }
 
     /// Takes the generation that another name gave away: it is under this one now.
-    pub fn take(&mut self, Given(mut generation, read_at): Given) {
+    pub(crate) fn take(&mut self, Given(mut generation, read_at): Given) {
         for one in self.generations.iter_mut().filter(|one| one.kept.role == Role::Live) {
             // Where it went is found out when it is looked for.
             if one.content.is_some() {
@@ -268,12 +263,12 @@ impl Follower {
     }
 
     /// Whether there is nothing left to read, and no file under the name.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.missing.is_some() && self.generations.is_empty()
     }
 
     /// Whether there are rotated files that are not known, which the next look is to read.
-    pub fn notice_rotated(&mut self, siblings: &[Sibling]) -> bool {
+    pub(crate) fn notice_rotated(&mut self, siblings: &[Sibling]) -> bool {
         // One that goes meanwhile is not there any more.
         let is_unread =
             |one: &Sibling| self.prints.know(one).is_ok_and(|known| known != Known::Yes);
@@ -283,7 +278,7 @@ impl Follower {
     }
 
     /// Closes the live file, to open it again when it changes: there are more files than descriptors.
-    pub fn park(&mut self) {
+    pub(crate) fn park(&mut self) {
         for generation in &mut self.generations {
             if generation.kept.role == Role::Live {
                 generation.content = None;
@@ -296,7 +291,7 @@ impl Follower {
     ///
     /// # Errors
     /// Those of opening and reading; the next look tries again.
-    pub fn look(
+    pub(crate) fn look(
         &mut self,
         at: &At<'_>,
         buffer: &mut [u8],
@@ -420,7 +415,7 @@ impl Follower {
     }
 
     /// Takes in what [`look`](Self::look) read, and hands out its lines.
-    pub fn accept(
+    pub(crate) fn accept(
         &mut self,
         (nth, count): (usize, usize),
         buffer: &[u8],

@@ -4,7 +4,7 @@ use crate::decode::Form;
 
 /// What a file is that is no log of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Foreign {
+pub(crate) enum Foreign {
     /// journald's own.
     Journal,
     /// Two bytes a character, as Windows programs write (SQL Server, also on Linux).
@@ -18,7 +18,7 @@ const ENOUGH: usize = 16;
 
 impl Foreign {
     /// What a file is that begins so; `None` for text.
-    pub fn of(head: &[u8]) -> Option<Self> {
+    pub(crate) fn of(head: &[u8]) -> Option<Self> {
         /// bzip2 and lz4, which are not decompressed.
         const OTHERS: [&[u8]; 2] = [b"BZh", &[0x04, 0x22, 0x4d, 0x18]];
         if head.starts_with(b"LPKSHHRH") {
@@ -33,7 +33,7 @@ impl Foreign {
     }
 
     /// Why it is not followed, and what to do.
-    pub fn refusal(self) -> &'static str {
+    pub(crate) fn refusal(self) -> &'static str {
         match self {
             Self::Journal => {
                 "this is a file of journald, and no text: read it with 'journal: true' and its directory under \

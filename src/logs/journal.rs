@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::header::Line;
-pub use directory::has_files;
+pub(crate) use directory::has_files;
 use directory::{Directory, Found, Listing};
-pub use fields::Entry;
+pub(crate) use fields::Entry;
 use fields::Fields;
 use file::{JournalFile, Next};
 use format::{EntryHead, Refusal};
@@ -52,7 +52,6 @@ pub struct Outcome {
     pub waiting: bool,
 }
 
-/// An open file.
 struct Open {
     path: PathBuf,
     directory: usize,
@@ -427,7 +426,10 @@ fn is_earlier(entry: &EntryHead, other: &EntryHead, same_chain: bool) -> bool {
 }
 
 /// The lines of an entry's message, each as from a log file; `whole` has what the entry says.
-pub fn lines<'a>(whole: Line<'a>, transport: Option<&[u8]>) -> impl Iterator<Item = Line<'a>> {
+pub(crate) fn lines<'a>(
+    whole: Line<'a>,
+    transport: Option<&[u8]>,
+) -> impl Iterator<Item = Line<'a>> {
     // An entry without a host's name is no line without a header either.
     let host = if whole.host.is_empty() { b"-" } else { whole.host };
     // Anybody may call themselves kernel; journald knows who is.

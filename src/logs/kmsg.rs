@@ -4,9 +4,9 @@
 //! records are new after a restart, and how many were overwritten before anybody read them.
 
 mod cursor;
-pub mod dump;
+pub(crate) mod dump;
 mod fragments;
-pub mod record;
+pub(crate) mod record;
 
 use std::fs::{self, File};
 use std::io;

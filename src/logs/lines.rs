@@ -4,11 +4,11 @@ use memchr::memchr;
 use serde::{Deserialize, Serialize};
 
 /// A longer line is handed out cut; the rest of it is passed over.
-pub const MAX_LINE: usize = 64 * 1024;
+pub(crate) const MAX_LINE: usize = 64 * 1024;
 
 /// What is left between two pieces: part of the state that survives a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lines {
+pub(crate) struct Lines {
     /// A line whose newline has not come yet.
     partial: Vec<u8>,
     /// The line was handed out already: what is left of it is passed over.
@@ -17,17 +17,17 @@ pub struct Lines {
 
 impl Lines {
     /// In the middle of a line that is not ours to count.
-    pub fn within() -> Self {
+    pub(crate) fn within() -> Self {
         Self { partial: Vec::new(), cut: true }
     }
 
     /// Whether the last piece ended in the middle of a line that has not been handed out.
-    pub fn waiting(&self) -> bool {
+    pub(crate) fn waiting(&self) -> bool {
         !self.partial.is_empty()
     }
 
     /// Hands out the lines that end in this piece; returns how many bytes of cut lines were passed over.
-    pub fn take(&mut self, mut bytes: &[u8], mut line: impl FnMut(&[u8])) -> u64 {
+    pub(crate) fn take(&mut self, mut bytes: &[u8], mut line: impl FnMut(&[u8])) -> u64 {
         let mut passed = 0;
         while let Some(end) = memchr(b'\n', bytes) {
             passed += self.end(&bytes[..end], &mut line);
@@ -46,7 +46,7 @@ impl Lines {
     }
 
     /// Hands out a line that has no end, because it is waited for no longer.
-    pub fn hand_out(&mut self, mut line: impl FnMut(&[u8])) {
+    pub(crate) fn hand_out(&mut self, mut line: impl FnMut(&[u8])) {
         if self.waiting() {
             line(without_ends(&self.partial));
             self.partial = Vec::new();

@@ -32,8 +32,7 @@ const MOST: usize = 20;
 /// A larger file is read up to here; one entry is about 60 bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// The collector.
-pub struct Logrotate {
+pub(crate) struct Logrotate {
     rootfs: PathBuf,
     /// Of the times in the file; found out at start, for it takes more stack than a collector has.
     zone: TimeZone,
@@ -41,7 +40,7 @@ pub struct Logrotate {
 
 impl Logrotate {
     /// Looks below this root.
-    pub fn new(rootfs: &Path) -> Self {
+    pub(crate) fn new(rootfs: &Path) -> Self {
         Self { rootfs: rootfs.to_owned(), zone: TimeZone::system() }
     }
 }

@@ -147,7 +147,7 @@ fn found<'m, 'l>(nth: usize, signature: &'m Signature, line: &Line<'l>) -> Optio
 }
 
 /// Whether this signature alone would count the line.
-pub fn hit(signature: &Signature, line: &[u8]) -> bool {
+pub(crate) fn hit(signature: &Signature, line: &[u8]) -> bool {
     let line = header::parse(line);
     may_be(signature, &line) && found(0, signature, &line).is_some()
 }

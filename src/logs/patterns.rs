@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Source;
 
 /// How patterns are meant: `*` stays within a directory, and hidden files are not logs.
-pub const GLOB: glob::MatchOptions = glob::MatchOptions {
+pub(crate) const GLOB: glob::MatchOptions = glob::MatchOptions {
     case_sensitive: true,
     require_literal_separator: true,
     require_literal_leading_dot: true,
@@ -16,7 +16,7 @@ pub const GLOB: glob::MatchOptions = glob::MatchOptions {
 const MAX_DIRECTORIES: usize = 10_000;
 
 /// Whether a path is one of the source's: by its name, a pattern or its directory.
-pub fn covers(source: &Source, path: &Path) -> bool {
+pub(crate) fn covers(source: &Source, path: &Path) -> bool {
     source.files.iter().any(|file| {
         file == path
             || path.parent() == Some(file)
@@ -28,24 +28,24 @@ pub fn covers(source: &Source, path: &Path) -> bool {
 }
 
 /// Whether an entry of the configuration is a pattern.
-pub fn is_pattern(path: &Path) -> bool {
+pub(crate) fn is_pattern(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[".contains(byte))
 }
 
 /// What an entry matches now.
-pub fn paths_of(pattern: &Path) -> impl Iterator<Item = PathBuf> {
+pub(crate) fn paths_of(pattern: &Path) -> impl Iterator<Item = PathBuf> {
     let paths = pattern.to_str().and_then(|pattern| glob::glob_with(pattern, GLOB).ok());
     paths.into_iter().flatten().filter_map(Result::ok)
 }
 
 /// The part of a path before its first pattern.
-pub fn fixed_part(pattern: &Path) -> PathBuf {
+pub(crate) fn fixed_part(pattern: &Path) -> PathBuf {
     pattern.components().take_while(|part| !is_pattern(part.as_ref())).collect()
 }
 
 /// The directories in which something may appear that makes a pattern match: those that its beginnings match. An
 /// empty directory is one of them, and the fixed part even if it is not there yet.
-pub fn directories_of(pattern: &Path) -> BTreeSet<PathBuf> {
+pub(crate) fn directories_of(pattern: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::from([fixed_part(pattern)]);
     let mut beginning = PathBuf::new();
     for part in pattern.parent().into_iter().flat_map(Path::components) {

@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const CHUNK: usize = 128 * 1024;
 
 /// Where the messages come from.
-pub enum Log {
+pub(crate) enum Log {
     /// The kernel's ring: the device, and procfs for the number of the boot.
     Kmsg(PathBuf, PathBuf),
     /// The directories of a journald.
@@ -32,7 +32,7 @@ pub enum Log {
 }
 
 /// A source's thread.
-pub struct Records {
+pub(crate) struct Records {
     log: Open,
     published: Arc<Mutex<Published>>,
     shared: Arc<Shared>,
@@ -55,7 +55,7 @@ struct Heard {
 
 impl Records {
     /// For a thread that is going to [take it up](Self::take_up).
-    pub fn new(log: Log, published: Arc<Mutex<Published>>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(log: Log, published: Arc<Mutex<Published>>, shared: Arc<Shared>) -> Self {
         let log = match log {
             Log::Kmsg(device, procfs) => Open::Kmsg { device, procfs, reader: None },
             Log::Journal(directories) => Open::Journal { directories, reader: None },
@@ -68,7 +68,7 @@ impl Records {
 
     /// Takes up what was published last, by this run or the one before, or begins with what is written from
     /// now on.
-    pub fn take_up(&mut self) {
+    pub(crate) fn take_up(&mut self) {
         match &mut self.log {
             Open::Kmsg { reader, .. } => *reader = None,
             Open::Journal { directories, reader } => {
@@ -91,7 +91,7 @@ impl Records {
     }
 
     /// Follows for ever.
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let mut retry = RETRY;
         loop {
             match self.turn() {
@@ -241,7 +241,6 @@ impl Heard {
         group.read(&mut self.lost, |line| self.lines.push(line.to_vec()))
     }
 
-    /// Counts it.
     fn count(&self, counter: &Counter<'_>, counts: &mut Counts, joiner: &mut Option<Joiner>) {
         for line in &self.lines {
             counts.bytes += line.len() as u64;

@@ -22,7 +22,7 @@ const MAX_SIBLINGS: usize = 4096;
 
 /// Where a rotated file stands among the others.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rank {
+pub(crate) enum Rank {
     /// `.1` is newer than `.2`; `.old` is 1.
     Number(u32),
     /// `-20261120` is newer than `-20261119`.
@@ -31,14 +31,12 @@ pub enum Rank {
 
 /// A rotated file beside its log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sibling {
-    /// Its path.
+pub(crate) struct Sibling {
     pub path: PathBuf,
     /// Where it stands.
     pub rank: Rank,
     /// Its name says that it is compressed.
     pub compressed: bool,
-    /// The file.
     pub id: FileId,
     /// Its size as it stands, in bytes.
     pub size: u64,
@@ -47,18 +45,18 @@ pub struct Sibling {
 }
 
 /// Whether a file's name ends like that of a compressed one.
-pub fn is_compressed(name: &OsStr) -> bool {
+pub(crate) fn is_compressed(name: &OsStr) -> bool {
     plain(name.as_bytes()).1
 }
 
 /// The name without the ending of a compressed file, and whether it had one.
-pub fn plain(name: &[u8]) -> (&[u8], bool) {
+pub(crate) fn plain(name: &[u8]) -> (&[u8], bool) {
     let bare = COMPRESSED.iter().find_map(|ending| name.strip_suffix(*ending));
     (bare.unwrap_or(name), bare.is_some())
 }
 
 /// What `name` says about being a rotated file of `base`: its rank, and whether it is compressed.
-pub fn rank(base: &[u8], name: &[u8]) -> Option<(Rank, bool)> {
+pub(crate) fn rank(base: &[u8], name: &[u8]) -> Option<(Rank, bool)> {
     let (plain, compressed) = plain(name);
     let extension = base.iter().rposition(|&byte| byte == b'.').filter(|&at| at > 0);
     let (stem, extension) = base.split_at(extension.unwrap_or(base.len()));
@@ -71,7 +69,7 @@ pub fn rank(base: &[u8], name: &[u8]) -> Option<(Rank, bool)> {
 }
 
 /// The log that `name` would be a rotated file of, if such a log exists: each possible name.
-pub fn bases(name: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+pub(crate) fn bases(name: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let (plain, _) = plain(name);
     let starts = (1..plain.len()).filter(|&at| b"-._".contains(&plain[at]));
     starts.flat_map(move |at| {
@@ -107,7 +105,7 @@ fn rank_of(suffix: &[u8]) -> Option<Rank> {
 ///
 /// # Errors
 /// When the directory cannot be read, or changes faster than it can be listed.
-pub fn siblings(path: &Path) -> io::Result<Vec<Sibling>> {
+pub(crate) fn siblings(path: &Path) -> io::Result<Vec<Sibling>> {
     let mut before = list(path)?;
     // A listing is no snapshot: a file that is renamed meanwhile may be missed.
     for _ in 0..5 {
@@ -131,7 +129,7 @@ fn list(path: &Path) -> io::Result<Vec<Sibling>> {
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub fn list_in(directory: &Path, base: &OsStr) -> io::Result<Vec<Sibling>> {
+pub(crate) fn list_in(directory: &Path, base: &OsStr) -> io::Result<Vec<Sibling>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
@@ -158,7 +156,7 @@ fn sibling(entry: &DirEntry, rank: Rank, compressed: bool) -> Option<Sibling> {
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub fn list_by_log(directory: &Path) -> io::Result<HashMap<OsString, Vec<Sibling>>> {
+pub(crate) fn list_by_log(directory: &Path) -> io::Result<HashMap<OsString, Vec<Sibling>>> {
     let mut found: HashMap<OsString, Vec<Sibling>> = HashMap::new();
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;

@@ -40,7 +40,7 @@ const LOST_MESSAGES: Desc = Desc::counter(
     "Messages that were written and are not counted, by reason, where the source numbers them.",
 );
 /// Shown beside the sources.
-pub const STATE_ERRORS: Desc = Desc::counter(
+pub(crate) const STATE_ERRORS: Desc = Desc::counter(
     "telltale_state_write_errors_total",
     "Snapshots of positions and counters that could not be written.",
 );
@@ -52,20 +52,19 @@ const UP: Desc =
     Desc::gauge("telltale_log_source_up", "1 when every file of the source can be read.");
 
 /// Shown beside the sources, also where there is none.
-pub const SOURCES: Desc = Desc::gauge(
+pub(crate) const SOURCES: Desc = Desc::gauge(
     "telltale_log_sources",
     "Log sources of which something can be read now; 0: nothing is known of the logs.",
 );
 
 /// Whether something of a source can be read now.
-pub fn is_readable(configured: &Source, source: &Published) -> bool {
+pub(crate) fn is_readable(configured: &Source, source: &Published) -> bool {
     let of_files = configured.has_files();
     let any = !of_files || source.files.values().any(|file| file.error.is_none());
     source.read && source.error.is_none() && source.hangs().is_none() && any
 }
 
-/// A source.
-pub fn export_source(configured: &Source, source: &Published, metrics: &mut Metrics) {
+pub(crate) fn export_source(configured: &Source, source: &Published, metrics: &mut Metrics) {
     let (name, levels) = (&*configured.name, configured.kmsg || configured.journal);
     let numbered = !configured.has_files();
     let reasons: &[LostMessages] = match (configured.is_audit(), numbered) {
@@ -128,7 +127,11 @@ fn export_unmatched(name: &str, levels: bool, unmatched: &ByLevel, metrics: &mut
 }
 
 /// A signature with what it has counted in all sources.
-pub fn export_signature(signature: &Signature, matched: Option<&Matched>, metrics: &mut Metrics) {
+pub(crate) fn export_signature(
+    signature: &Signature,
+    matched: Option<&Matched>,
+    metrics: &mut Metrics,
+) {
     let id = ("signature", &*signature.id.value);
     let labels =
         [id, ("severity", signature.severity.label()), ("verdict", signature.verdict.label())];

@@ -30,7 +30,6 @@ pub enum Verdict {
 }
 
 impl Severity {
-    /// The label value.
     pub fn label(self) -> &'static str {
         match self {
             Self::Critical => "critical",
@@ -41,7 +40,6 @@ impl Severity {
 }
 
 impl Verdict {
-    /// The label value.
     pub fn label(self) -> &'static str {
         match self {
             Self::Act => "act",
@@ -100,11 +98,9 @@ pub struct Samples {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 pub enum Sample {
-    /// The line alone.
     Line(String),
     /// The line with its origin; the built-in ones have it.
     Seen {
-        /// The line.
         line: String,
         /// A source file, an issue, a recording.
         from: String,
@@ -112,7 +108,6 @@ pub enum Sample {
 }
 
 impl Sample {
-    /// The line.
     pub fn line(&self) -> &str {
         match self {
             Self::Line(line) | Self::Seen { line, .. } => line,
@@ -154,7 +149,7 @@ impl Wording {
         &self.text
     }
 
-    /// An expression that cannot be compiled, which [`Signature::mistake`] tells at the start, matches
+    /// An expression that cannot be compiled, which [`Signature::mistakes`] tells at the start, matches
     /// nothing.
     fn regex(&self) -> Option<&Regex> {
         self.regex.get_or_init(|| Self::compile(&self.text).ok()).as_ref()
@@ -208,11 +203,6 @@ impl<'de> Deserialize<'de> for Wordings {
 }
 
 impl Signature {
-    /// The first of the [`mistakes`](Self::mistakes).
-    pub fn mistake(&self) -> Option<String> {
-        self.mistakes().into_iter().next()
-    }
-
     /// What is wrong beyond what a single field shows.
     pub fn mistakes(&self) -> Vec<String> {
         let id = &self.id.value;

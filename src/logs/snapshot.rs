@@ -20,10 +20,8 @@ use crate::audit::events::joiner::{Ended, Joiner, Limits};
 use crate::audit::events::totals::Totals;
 use crate::config;
 
-/// Everything.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// By name.
+pub(crate) struct Snapshot {
     sources: BTreeMap<String, Source>,
     /// What sources have counted that are not configured any more: without it, the sum over all sources
     /// would fall when one is taken out.
@@ -42,7 +40,6 @@ struct Source {
     sums: Sums,
     last_line: Option<SystemTime>,
     audit: Totals,
-    /// By id.
     signatures: BTreeMap<String, Matched>,
     twins: Twins,
 }
@@ -59,7 +56,7 @@ struct File {
 
 /// What a source begins with.
 #[derive(Debug, Default)]
-pub struct Start {
+pub(crate) struct Start {
     /// Logs that were followed, and counts that go on.
     pub published: Published,
     /// An earlier run followed the same patterns: a log that it did not know has come since, and is
@@ -69,7 +66,7 @@ pub struct Start {
 
 impl Snapshot {
     /// What is published now. The order is always the same, so that equal states are equal bytes.
-    pub fn of(
+    pub(crate) fn of(
         sources: &[(&config::Source, Published)],
         retired: &BTreeMap<String, Matched>,
     ) -> Self {
@@ -103,7 +100,7 @@ impl Snapshot {
     }
 
     /// The bytes of the snapshot file.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         // Writing to memory cannot fail.
         postcard::to_allocvec(self).unwrap_or_default()
     }
@@ -112,13 +109,13 @@ impl Snapshot {
     ///
     /// # Errors
     /// When they are not a snapshot's.
-    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
         postcard::from_bytes(bytes).map_err(|error| error.to_string())
     }
 
     /// Leaves positions alone: the values may be behind what was shown.
     #[must_use]
-    pub fn without_values(mut self) -> Self {
+    pub(crate) fn without_values(mut self) -> Self {
         self.retired.clear();
         for source in self.sources.values_mut() {
             (source.lines, source.bytes) = (0, 0);
@@ -131,7 +128,7 @@ impl Snapshot {
     }
 
     /// What a source of the configuration takes up.
-    pub fn take(&mut self, configured: &config::Source) -> Start {
+    pub(crate) fn take(&mut self, configured: &config::Source) -> Start {
         let Some(source) = self.sources.remove(&configured.name) else { return Start::default() };
         let known = source.patterns == patterns(configured);
         let counts = Counts {
@@ -165,7 +162,7 @@ impl Snapshot {
     }
 
     /// After every source has taken its own: what the others have counted.
-    pub fn retire(self) -> BTreeMap<String, Matched> {
+    pub(crate) fn retire(self) -> BTreeMap<String, Matched> {
         let mut retired = self.retired;
         merge(&mut retired, self.sources.into_values().flat_map(|source| source.signatures));
         retired
@@ -190,7 +187,7 @@ fn merge(
 }
 
 /// Values of captures that have had series keep them.
-pub fn claim(values: &Values, signatures: &BTreeMap<String, Matched>) {
+pub(crate) fn claim(values: &Values, signatures: &BTreeMap<String, Matched>) {
     for (id, matched) in signatures {
         for (name, counted) in &matched.captures {
             for value in counted.keys().filter(|value| *value != crate::metrics::OTHER) {

@@ -49,7 +49,7 @@ const MAX_NOTES: usize = 20;
 const MAX_LOGS: usize = 10_000;
 
 /// A source's thread.
-pub struct Reader {
+pub(crate) struct Reader {
     source: Source,
     followers: HashMap<PathBuf, Follower>,
     /// When to try again what failed, and after what time the next time.
@@ -103,7 +103,7 @@ const SETTLED_NANOS: i64 = 2_100_000_000;
 impl Reader {
     /// Takes up the logs that were followed, and finds the others. `known`: those that an earlier run
     /// did not know are new, and read from their start.
-    pub fn new(
+    pub(crate) fn new(
         source: Source,
         known: bool,
         published: Arc<Mutex<Published>>,
@@ -148,7 +148,7 @@ impl Reader {
     }
 
     /// Follows for ever.
-    pub fn run(mut self) {
+    pub(crate) fn run(mut self) {
         let mut sweep = Instant::now();
         // Logs of which there is more to read than their turn.
         let mut busy = HashSet::new();
@@ -465,7 +465,7 @@ impl Reader {
 }
 
 /// Milliseconds since then.
-pub fn millis_since(then: Instant) -> u64 {
+pub(crate) fn millis_since(then: Instant) -> u64 {
     u64::try_from(then.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -20,9 +20,9 @@ use super::kmsg::dump;
 const MAX_ZONE: u64 = 64 * 1024;
 
 /// Microseconds of a day.
-pub const DAY: i64 = 86_400 * SECOND;
+pub(crate) const DAY: i64 = 86_400 * SECOND;
 /// Microseconds of a second.
-pub const SECOND: i64 = 1_000_000;
+pub(crate) const SECOND: i64 = 1_000_000;
 
 /// When a line was written. Ordered within each kind; a report has one kind for each signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +59,7 @@ impl Serialize for Time {
 }
 
 /// Reads the times of the lines of one file.
-pub struct Clock {
+pub(crate) struct Clock {
     zone: TimeZone,
     /// The latest time that a line without a year can have.
     latest: i64,
@@ -71,7 +71,7 @@ pub struct Clock {
 
 impl Clock {
     /// For a file that was last written at `reference`, in microseconds since 1970.
-    pub fn new(zone: TimeZone, reference: i64) -> Self {
+    pub(crate) fn new(zone: TimeZone, reference: i64) -> Self {
         Self { zone, latest: reference.saturating_add(DAY), minute: ([0; 12], 0), human: None }
     }
 
@@ -79,7 +79,7 @@ impl Clock {
     /// `<34>` and the `1` of RFC 5424; an audit record's `msg=audit(1760000000.123:45)`; the kernel's
     /// `[   12.345678]`, and `[Fri Nov 20 05:08:30 2026]` of `dmesg -T`; `Fri 2026-11-20 05:08:30 UTC` of
     /// `journalctl -o short-full`. Of a `[Nov20 05:08]` of `dmesg -H` the minute, which lines after it are of too.
-    pub fn of(&mut self, line: &[u8]) -> Option<Time> {
+    pub(crate) fn of(&mut self, line: &[u8]) -> Option<Time> {
         let line = after_priority(line);
         if let Some(date) = header::after_weekday(line) {
             let zone = if date.get(19..24) == Some(b" UTC ") { &TimeZone::UTC } else { &self.zone };
@@ -155,7 +155,7 @@ fn kernel(line: &[u8]) -> Option<Time> {
 }
 
 /// The zone of a host, which `etc/localtime` says; UTC where there is none, as the C library has it.
-pub fn zone(rootfs: &Path) -> TimeZone {
+pub(crate) fn zone(rootfs: &Path) -> TimeZone {
     let path = rootfs.join("etc/localtime");
     // The link of another root leads from there.
     let target = std::fs::read_link(&path).ok();
@@ -175,7 +175,7 @@ pub fn zone(rootfs: &Path) -> TimeZone {
 }
 
 /// The date and the text of a line that `dmesg -T` printed: `[Fri Nov 20 05:08:30 2026] text`.
-pub fn dated(line: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn dated(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let (date, rest) = line.strip_prefix(b"[")?.split_at_checked(24)?;
     let is_date = [date[3], date[7], date[10], date[13], date[16], date[19]] == *b"   :: ";
     Some((date, rest.strip_prefix(b"] ").filter(|_| is_date)?))
@@ -191,7 +191,7 @@ fn after_priority(line: &[u8]) -> &[u8] {
 }
 
 /// `2026-11-20T05:13:11.573002+00:00`; without an offset it is of the zone.
-pub fn iso(line: &[u8], zone: &TimeZone) -> Option<i64> {
+pub(crate) fn iso(line: &[u8], zone: &TimeZone) -> Option<i64> {
     let time: &[u8; 19] = line.first_chunk()?;
     if [time[4], time[7], time[13], time[16]] != *b"--::" || !matches!(time[10], b'T' | b' ') {
         return None;
@@ -229,7 +229,7 @@ fn audit(line: &[u8]) -> Option<i64> {
 }
 
 /// Seconds with a fraction, in microseconds.
-pub fn seconds(text: &[u8]) -> Option<i64> {
+pub(crate) fn seconds(text: &[u8]) -> Option<i64> {
     let point = text.iter().position(|&byte| byte == b'.')?;
     let (fraction, rest) = fraction(&text[point..]);
     if !rest.is_empty() {
@@ -253,7 +253,7 @@ fn fraction(text: &[u8]) -> (i64, &[u8]) {
 }
 
 /// Digits only.
-pub fn number(text: &[u8]) -> Option<i64> {
+pub(crate) fn number(text: &[u8]) -> Option<i64> {
     if text.is_empty() || text.len() > 18 {
         return None;
     }
@@ -270,12 +270,12 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Of two times in the hour that comes twice the first, of the hour left out the time after it.
-pub fn in_zone(time: DateTime, zone: &TimeZone) -> Option<i64> {
+pub(crate) fn in_zone(time: DateTime, zone: &TimeZone) -> Option<i64> {
     zone.to_ambiguous_timestamp(time).compatible().ok().map(Timestamp::as_microsecond)
 }
 
 /// Where the stamp of an audit event begins: after `audit(`. Few lines have a parenthesis at all.
-pub fn find_audit(text: &[u8]) -> Option<usize> {
+pub(crate) fn find_audit(text: &[u8]) -> Option<usize> {
     let is_stamp = |at: &usize| text[..*at].ends_with(b"audit");
     memchr::memchr_iter(b'(', text).find(is_stamp).map(|at| at + 1)
 }

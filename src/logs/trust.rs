@@ -14,7 +14,7 @@ const MAX_LINKS: usize = 40;
 
 /// How the name of a log came to be followed, and so which links it may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trust {
+pub(crate) enum Trust {
     /// The configuration names it.
     Named,
     /// A pattern below this directory found it: it must lie there.
@@ -28,7 +28,7 @@ impl Trust {
     ///
     /// # Errors
     /// `InvalidInput` where it is refused, and those of following the path.
-    pub fn check(&self, path: &Path, file: FileId) -> io::Result<()> {
+    pub(crate) fn check(&self, path: &Path, file: FileId) -> io::Result<()> {
         let why = match self {
             Self::Named => return Ok(()),
             Self::Below(directory) if content::lies_below(path, directory, file)? => return Ok(()),

@@ -25,8 +25,7 @@ const TOGETHER: u64 = SECOND as u64;
 
 /// An audit event that a line tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Audit<'l> {
-    /// Its number.
+pub(crate) struct Audit<'l> {
     pub serial: Option<u64>,
     /// When it was, in microseconds since 1970, where the line says so.
     at: Option<i64>,
@@ -38,7 +37,7 @@ pub struct Audit<'l> {
 
 impl<'l> Audit<'l> {
     /// The event of a line that has one. `serial`: what the journal says beside it.
-    pub fn of(line: &Line<'l>, serial: Option<u64>) -> Option<Self> {
+    pub(crate) fn of(line: &Line<'l>, serial: Option<u64>) -> Option<Self> {
         if let Some((at, serial, words)) = audit_stamp(line.message) {
             return Some(Self { serial: Some(serial), at: Some(at), words, kernel: true });
         }
@@ -50,14 +49,14 @@ impl<'l> Audit<'l> {
     }
 
     /// The same for all lines about events with these words in one minute; `time` is when the line was written.
-    pub fn identity(&self, time: i64) -> (i64, &'l [u8]) {
+    pub(crate) fn identity(&self, time: i64) -> (i64, &'l [u8]) {
         (self.at.unwrap_or(time).div_euclid(60 * SECOND), self.words)
     }
 }
 
 /// Lines that may have a twin among those to come.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Twins {
+pub(crate) struct Twins {
     /// Signature and serial of what was counted last, and when it was.
     serials: VecDeque<(u64, i64)>,
     /// Lines whose twin did not come yet.
@@ -77,7 +76,7 @@ struct Alone {
 
 impl Twins {
     /// Whether this signature was counted for this event already; `time` is when the line was written.
-    pub fn is_counted(&mut self, signature: &str, audit: &Audit<'_>, time: i64) -> bool {
+    pub(crate) fn is_counted(&mut self, signature: &str, audit: &Audit<'_>, time: i64) -> bool {
         let Some(serial) = audit.serial else { return false };
         let key = (hash(signature.as_bytes(), serial), audit.at.unwrap_or(time));
         let same = |other: &(u64, i64)| other.0 == key.0 && other.1.abs_diff(key.1) < SAME_BOOT;
@@ -90,7 +89,7 @@ impl Twins {
 
     /// Of so many events that a line tells, how many were told by lines of the other kind; `time` is when
     /// the line was written.
-    pub fn counted(&mut self, audit: &Audit<'_>, times: u64, time: i64) -> u64 {
+    pub(crate) fn counted(&mut self, audit: &Audit<'_>, times: u64, time: i64) -> u64 {
         // A line whose serial the journal says has its twin by that.
         if !audit.kernel && audit.serial.is_some() {
             return 0;

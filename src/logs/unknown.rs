@@ -27,9 +27,9 @@ use mask::{Gaps, Mask};
 use tree::{Tree, Words};
 
 /// So many shapes unless told otherwise; they take less than 2 MiB whatever comes.
-pub const DEFAULT_SHAPES: usize = 1_000;
+pub(crate) const DEFAULT_SHAPES: usize = 1_000;
 /// Bytes kept of an example.
-pub const MAX_EXAMPLE: usize = 500;
+pub(crate) const MAX_EXAMPLE: usize = 500;
 /// Bytes kept of a program's name.
 const MAX_PROGRAM: usize = 64;
 /// Masked messages whose shape is known without looking; a power of two.
@@ -37,8 +37,7 @@ const RECENT: usize = 4_096;
 
 /// Lines that have the same words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shape {
-    /// Syslog identifier.
+pub(crate) struct Shape {
     pub program: Option<String>,
     /// The words, with `<*>` for what varies.
     pub text: String,
@@ -58,7 +57,7 @@ pub struct Shape {
 
 impl Shape {
     /// A catalogue entry to be filled in, as an item of a YAML list: it finds the lines of this shape.
-    pub fn stub(&self) -> String {
+    pub(crate) fn stub(&self) -> String {
         let program = self.program.as_deref();
         stub::signature(program, self.exactly, &self.mask, self.gaps, &self.example)
     }
@@ -66,7 +65,7 @@ impl Shape {
 
 /// The most frequent shapes of a stream of lines, in bounded memory.
 #[derive(Debug)]
-pub struct Shapes {
+pub(crate) struct Shapes {
     max: usize,
     seed: RandomState,
     tree: Tree,
@@ -109,7 +108,7 @@ impl Default for Shapes {
 
 impl Shapes {
     /// No lines yet, and room for so many shapes, at least one.
-    pub fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         let nothing = Recent { hash: 0, slot: u32::MAX, birth: 0 };
         Self {
             max: max.clamp(1, 1 << 24),
@@ -128,7 +127,7 @@ impl Shapes {
     /// Counts a line, for `weight` lines if the caller looks at one in so many.
     ///
     /// `message` is what the line says without its header; `level` the severity that its priority has.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         program: Option<&[u8]>,
         message: &[u8],
@@ -223,12 +222,13 @@ impl Shapes {
     }
 
     /// The most frequent shapes, the same order for the same counts.
-    pub fn top(&self, n: usize) -> Vec<Shape> {
+    pub(crate) fn top(&self, n: usize) -> Vec<Shape> {
         top_of(&[self], n)
     }
 
     /// About how many bytes of memory it takes.
-    pub fn bytes(&self) -> usize {
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
         let own = |entry: &Entry| {
             size_of::<Entry>()
                 + 8
@@ -256,7 +256,7 @@ fn example<'l>(message: &'l [u8], line: &'l [u8]) -> &'l [u8] {
 ///
 /// A count is at most `over` too large. It may lack what a stream had counted of the shape before it
 /// forgot it, if it did.
-pub fn top_of(all: &[&Shapes], n: usize) -> Vec<Shape> {
+pub(crate) fn top_of(all: &[&Shapes], n: usize) -> Vec<Shape> {
     struct Sum<'a> {
         entry: &'a Entry,
         count: u64,

@@ -21,7 +21,7 @@ const BATCH: Duration = Duration::from_millis(20);
 
 /// What happened since the last wait.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Woken {
+pub(crate) struct Woken {
     /// Files that were written, created, renamed or removed.
     pub paths: BTreeSet<PathBuf>,
     /// Files came or went.
@@ -29,7 +29,7 @@ pub struct Woken {
 }
 
 /// Directories that are watched.
-pub struct Watch {
+pub(crate) struct Watch {
     inotify: Option<OwnedFd>,
     directories: BTreeMap<i32, PathBuf>,
     watched: HashSet<PathBuf>,
@@ -37,14 +37,14 @@ pub struct Watch {
 
 impl Watch {
     /// Nothing yet; without inotify it only sleeps.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)
             .inspect_err(|error| tracing::debug!(%error, "no inotify, logs are polled"));
         Self { inotify: inotify.ok(), directories: BTreeMap::new(), watched: HashSet::new() }
     }
 
     /// Watches a directory; one that cannot be watched is polled like the others.
-    pub fn add(&mut self, directory: &Path) {
+    pub(crate) fn add(&mut self, directory: &Path) {
         let Some(inotify) = &self.inotify else { return };
         if self.watched.contains(directory) {
             return;
@@ -68,7 +68,7 @@ impl Watch {
     }
 
     /// Waits until something happens, at the longest until `until`.
-    pub fn wait(&mut self, until: Instant) -> Woken {
+    pub(crate) fn wait(&mut self, until: Instant) -> Woken {
         let left = |until: Instant| until.saturating_duration_since(Instant::now());
         std::thread::sleep(BATCH.min(left(until)));
         let mut woken = Woken::default();

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use super::slots::{Found, Slots};
 
 /// What was found, and what is to be said of it; an error where another exporter uses the directory.
-pub type Opened = Result<(Found, Option<String>), String>;
+pub(super) type Opened = Result<(Found, Option<String>), String>;
 
 /// systemd's state directory, else the user's.
-pub fn default() -> Option<PathBuf> {
+pub(super) fn default() -> Option<PathBuf> {
     systemd("STATE_DIRECTORY").or_else(|| {
         let base = variable("XDG_STATE_HOME").filter(|base| base.is_absolute());
         let base = base.or_else(|| Some(variable("HOME")?.join(".local/state")))?;
@@ -22,19 +22,19 @@ pub fn default() -> Option<PathBuf> {
 }
 
 /// The first of the directories that systemd gives in this variable.
-pub fn systemd(name: &str) -> Option<PathBuf> {
+pub(super) fn systemd(name: &str) -> Option<PathBuf> {
     let list = variable(name)?;
     let first = list.as_os_str().as_bytes().split(|&byte| byte == b':').next();
     first.map(|first| PathBuf::from(OsStr::from_bytes(first)))
 }
 
 /// A path from the environment; an empty one is none.
-pub fn variable(name: &str) -> Option<PathBuf> {
+pub(super) fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// Opens everything in the directory; the lock is held as long as the file is open.
-pub fn open(directory: &Path) -> (Slots, Option<File>, Opened) {
+pub(super) fn open(directory: &Path) -> (Slots, Option<File>, Opened) {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
     let lock = lock(directory);
     let (mut slots, found) = match &lock {

@@ -21,8 +21,7 @@ const SIZE: usize = 16 + 8 + 8 + 8;
 /// Where the kernel says which boot this is; /run may be a directory that survives it.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The open mark.
-pub struct Mark {
+pub(super) struct Mark {
     path: PathBuf,
     file: File,
     boot: [u8; 16],
@@ -30,7 +29,7 @@ pub struct Mark {
 
 /// What was last shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shown {
+pub(super) struct Shown {
     /// The line of counters.
     pub epoch: u64,
     /// The record that holds what was shown, or would, had it been written.
@@ -42,7 +41,7 @@ impl Mark {
     ///
     /// # Errors
     /// When there is no directory for it, or no boot id.
-    pub fn open_in(directory: &Path, state: &Path) -> io::Result<(Self, Option<Shown>)> {
+    pub(super) fn open_in(directory: &Path, state: &Path) -> io::Result<(Self, Option<Shown>)> {
         let boot = fs::read_to_string(BOOT_ID)?;
         let digits: String = boot.chars().filter(char::is_ascii_hexdigit).collect();
         let boot = u128::from_str_radix(&digits, 16).map_err(io::Error::other)?.to_be_bytes();
@@ -69,7 +68,7 @@ impl Mark {
     ///
     /// # Errors
     /// When it cannot be written; then it is taken away, so that nobody trusts it.
-    pub fn set(&self, shown: Shown) -> io::Result<()> {
+    pub(super) fn set(&self, shown: Shown) -> io::Result<()> {
         self.file.write_all_at(&self.encode(shown), 0).inspect_err(|_| {
             let _ = fs::remove_file(&self.path);
         })
@@ -98,7 +97,7 @@ impl Mark {
 ///
 /// # Errors
 /// When there is none.
-pub fn directory() -> io::Result<PathBuf> {
+pub(super) fn directory() -> io::Result<PathBuf> {
     if let Some(systemd) = directory::systemd("RUNTIME_DIRECTORY") {
         return Ok(systemd);
     }

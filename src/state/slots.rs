@@ -33,17 +33,15 @@ const SYNC_EVERY: Duration = Duration::from_secs(60);
 
 /// What a slot holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub(super) struct Record {
     /// The line of counters that the values belong to; another one began at 0.
     pub epoch: u64,
     /// Grows with every record.
     pub sequence: u64,
-    /// The bytes.
     pub payload: Vec<u8>,
 }
 
-/// The open file.
-pub struct Slots {
+pub(super) struct Slots {
     path: PathBuf,
     file: Option<File>,
     slot_size: usize,
@@ -54,13 +52,13 @@ pub struct Slots {
 
 /// What tests let happen to the next write of a file.
 #[cfg(test)]
-pub static FAULTS: std::sync::Mutex<std::collections::BTreeMap<PathBuf, Fault>> =
+pub(super) static FAULTS: std::sync::Mutex<std::collections::BTreeMap<PathBuf, Fault>> =
     std::sync::Mutex::new(std::collections::BTreeMap::new());
 
 /// What a test lets happen to a write.
 #[cfg(test)]
 #[derive(Debug, Clone, Copy)]
-pub enum Fault {
+pub(super) enum Fault {
     /// It fails at once.
     Fails,
     /// It ends after so many bytes, and fails or the process dies.
@@ -68,7 +66,7 @@ pub enum Fault {
 }
 
 /// What was found in a snapshot file.
-pub enum Found {
+pub(super) enum Found {
     /// There is none.
     Nothing,
     /// The newest whole record.
@@ -81,7 +79,7 @@ pub enum Found {
 
 impl Slots {
     /// Opens what is there.
-    pub fn open(directory: &Path) -> (Self, Found) {
+    pub(super) fn open(directory: &Path) -> (Self, Found) {
         let path = directory.join("snapshot");
         let mut slots =
             Self { path, file: None, slot_size: 0, newest: None, synced: None, synced_at: None };
@@ -139,7 +137,7 @@ impl Slots {
     }
 
     /// Takes a file that cannot be used out of the way.
-    pub fn set_aside(&mut self) -> io::Result<PathBuf> {
+    pub(super) fn set_aside(&mut self) -> io::Result<PathBuf> {
         let aside = self.path.with_extension("damaged");
         self.file = None;
         fs::rename(&self.path, &aside)?;
@@ -151,7 +149,7 @@ impl Slots {
     ///
     /// # Errors
     /// Those of the disk; what was there before holds.
-    pub fn write(&mut self, record: &Record) -> io::Result<()> {
+    pub(super) fn write(&mut self, record: &Record) -> io::Result<()> {
         let bytes = encode(record);
         // Somebody may have taken the directory away.
         if self

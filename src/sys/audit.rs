@@ -17,14 +17,14 @@ use rustix::net::{
 const READLOG: u32 = 1;
 
 /// A socket of the audit subsystem.
-pub struct AuditSocket(OwnedFd);
+pub(crate) struct AuditSocket(OwnedFd);
 
 impl AuditSocket {
     /// Opens one; receiving waits no longer than `patience`.
     ///
     /// # Errors
     /// EPROTONOSUPPORT where the kernel has no audit.
-    pub fn open(patience: Duration) -> Result<Self> {
+    pub(crate) fn open(patience: Duration) -> Result<Self> {
         let flags = SocketFlags::CLOEXEC;
         let socket =
             socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::AUDIT))?;
@@ -37,7 +37,7 @@ impl AuditSocket {
     ///
     /// # Errors
     /// ECONNREFUSED in a user namespace other than the initial one.
-    pub fn send(&self, datagram: &[u8]) -> Result<()> {
+    pub(crate) fn send(&self, datagram: &[u8]) -> Result<()> {
         sendto(&self.0, datagram, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).map(drop)
     }
 
@@ -45,7 +45,7 @@ impl AuditSocket {
     ///
     /// # Errors
     /// EPERM without `CAP_AUDIT_READ` in the initial user namespace.
-    pub fn join(&self, queue_bytes: usize) -> Result<()> {
+    pub(crate) fn join(&self, queue_bytes: usize) -> Result<()> {
         // More than net.core.rmem_max needs CAP_NET_ADMIN; as much as may be is better than nothing.
         if set_socket_recv_buffer_size_force(&self.0, queue_bytes).is_err() {
             set_socket_recv_buffer_size(&self.0, queue_bytes)?;
@@ -57,7 +57,7 @@ impl AuditSocket {
     ///
     /// # Errors
     /// EAGAIN when the patience is over.
-    pub fn receive(&self, buffer: &mut [u8]) -> Result<usize> {
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> Result<usize> {
         recv(&self.0, buffer, RecvFlags::empty()).map(|(length, _)| length)
     }
 }
@@ -65,7 +65,7 @@ impl AuditSocket {
 /// Closes every descriptor from `first` on, whoever passed it on to us.
 ///
 /// Only for a process that has just been executed and has opened none of them itself.
-pub fn close_inherited(first: u32) {
+pub(crate) fn close_inherited(first: u32) {
     // SAFETY: descriptors are closed that no object of this process owns, as the caller promises.
     let closed = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) } == 0;
     if closed {

@@ -14,12 +14,12 @@ use rustix::io::{Errno, Result, read};
 const MAX_BYTES: usize = 2 << 20;
 
 /// A procfs mount, or a directory of fixtures in its shape.
-pub struct Proc {
+pub(crate) struct Proc {
     dir: OwnedFd,
 }
 
 /// A stat of `/proc/PID/task`.
-pub struct TaskDir {
+pub(crate) struct TaskDir {
     /// Changes when the pid is reused.
     pub inode: u64,
     /// Tasks of the thread group; `None` where the filesystem does not count links of directories.
@@ -28,13 +28,13 @@ pub struct TaskDir {
 
 impl Proc {
     /// Opens the mount point.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self { dir: open(path, flags, Mode::empty())? })
     }
 
     /// The pids listed now, that is those of thread group leaders.
-    pub fn pids(&self) -> Result<Vec<u32>> {
+    pub(crate) fn pids(&self) -> Result<Vec<u32>> {
         let mut pids = Vec::new();
         let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
         rustix::fs::seek(&self.dir, rustix::fs::SeekFrom::Start(0))?;
@@ -49,7 +49,7 @@ impl Proc {
     }
 
     /// Opens `FILE` (such as `1/ns/user`).
-    pub fn open_file(&self, file: &str) -> Result<OwnedFd> {
+    pub(crate) fn open_file(&self, file: &str) -> Result<OwnedFd> {
         openat(&self.dir, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
     }
 
@@ -58,7 +58,7 @@ impl Proc {
     ///
     /// # Errors
     /// ENOENT and ESRCH when the process is gone, EACCES and EPERM when it may not be read.
-    pub fn read(&self, file: &str, buffer: &mut Vec<u8>) -> Result<u64> {
+    pub(crate) fn read(&self, file: &str, buffer: &mut Vec<u8>) -> Result<u64> {
         let file = self.open_file(file)?;
         let inode = fstat(&file)?.st_ino;
         buffer.clear();
@@ -81,7 +81,7 @@ impl Proc {
 
     /// Threads of a process for a sixth of what reading `status` costs: `/proc/PID/task` has a link
     /// for each, besides the usual two of a directory (`proc_task_getattr` in `fs/proc/base.c`).
-    pub fn task_dir(&self, pid: u32) -> Result<TaskDir> {
+    pub(crate) fn task_dir(&self, pid: u32) -> Result<TaskDir> {
         let stat = statat(&self.dir, format!("{pid}/task"), AtFlags::empty())?;
         let threads = u32::try_from(stat.st_nlink).ok().filter(|&links| links > 2);
         Ok(TaskDir { inode: stat.st_ino, threads: threads.map(|links| links - 2) })
@@ -89,12 +89,12 @@ impl Proc {
 }
 
 /// Whether the error says that the process ended meanwhile.
-pub fn gone(error: Errno) -> bool {
+pub(crate) fn gone(error: Errno) -> bool {
     matches!(error, Errno::NOENT | Errno::SRCH)
 }
 
 /// Whether the error says that we may not read the process (hidepid, a security module).
-pub fn refused(error: Errno) -> bool {
+pub(crate) fn refused(error: Errno) -> bool {
     matches!(error, Errno::ACCESS | Errno::PERM)
 }
 

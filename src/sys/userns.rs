@@ -18,7 +18,7 @@ const MAX_DEPTH: usize = 33;
 ///
 /// # Errors
 /// EACCES without ptrace access to the process, EPERM when it is not below our namespace.
-pub fn owner_below_ours(proc: &Proc, pid: u32) -> Result<u32> {
+pub(crate) fn owner_below_ours(proc: &Proc, pid: u32) -> Result<u32> {
     let ours = fstat(proc.open_file("self/ns/user")?)?.st_ino;
     let mut namespace = proc.open_file(&format!("{pid}/ns/user"))?;
     for _ in 0..MAX_DEPTH {

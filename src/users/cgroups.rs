@@ -35,7 +35,7 @@ const MAX_GROUPS: usize = 4000;
 const MAX_TIME: Duration = Duration::from_millis(1500);
 
 /// What is said when a run ended early.
-pub const CUT: &str = "there are more cgroups than can be looked at (4,000, or 1.5 s): rooms and limits \
+pub(crate) const CUT: &str = "there are more cgroups than can be looked at (4,000, or 1.5 s): rooms and limits \
     of the deepest are missing";
 
 const TASKS: Desc = Desc::gauge("telltale_cgroup_tasks", "Tasks in the cgroup and those below it.");
@@ -222,8 +222,7 @@ fn read_group(directory: &Path, path: PathBuf) -> Group {
     Group { path, tasks, limit: read_limit(directory), rejected }
 }
 
-/// The collector.
-pub struct Cgroups {
+pub(crate) struct Cgroups {
     hierarchy: Option<Hierarchy>,
     /// Rejected forks of each group when it was first seen; `None` before the first look.
     before: Option<HashMap<PathBuf, u64>>,
@@ -233,7 +232,7 @@ pub struct Cgroups {
 
 impl Cgroups {
     /// Looks at the pids hierarchy below this sysfs.
-    pub fn new(sysfs: &Path) -> Self {
+    pub(crate) fn new(sysfs: &Path) -> Self {
         Self { hierarchy: Hierarchy::find(sysfs), before: None, rejecting: Vec::new() }
     }
 

@@ -16,14 +16,13 @@ const LIMIT: Desc = Desc::gauge(
     "Most tasks the host can have: by pid numbers (pid_max) and by kernel.threads-max (threads_max).",
 );
 
-/// The collector.
-pub struct Host {
+pub(crate) struct Host {
     procfs: PathBuf,
 }
 
 impl Host {
     /// Reads below this mount of procfs.
-    pub fn new(procfs: &Path) -> Self {
+    pub(crate) fn new(procfs: &Path) -> Self {
         Self { procfs: procfs.to_owned() }
     }
 }

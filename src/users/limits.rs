@@ -65,7 +65,7 @@ pub struct Nproc {
 }
 
 /// Finds `Max processes` in a `limits` file (`proc_pid_limits` in `fs/proc/base.c`).
-pub fn parse(bytes: &[u8]) -> Option<Nproc> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<Nproc> {
     let line =
         bytes.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Max processes "))?;
     let mut words = line.split(|&byte| byte == b' ').filter(|word| !word.is_empty());

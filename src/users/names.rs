@@ -14,7 +14,7 @@ use crate::metrics::label_text;
 use crate::supervised;
 
 /// How long all the names of one scrape may take.
-pub const PATIENCE: Duration = Duration::from_millis(500);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Questions that wait for the name service; a user beyond goes by number.
 const MAX_WAITING: usize = 1024;
@@ -23,13 +23,13 @@ const MAX_WAITING: usize = 1024;
 const MAX_PASSWD_BYTES: u64 = 16 << 20;
 
 /// Asked for one uid; returns the name if there is one. Runs on a thread of its own.
-pub type Lookup = fn(u32) -> Option<Vec<u8>>;
+pub(crate) type Lookup = fn(u32) -> Option<Vec<u8>>;
 
 /// Names that several collectors ask for: a user has one name in all of them.
-pub type Shown = Arc<Mutex<Names>>;
+pub(crate) type Shown = Arc<Mutex<Names>>;
 
 /// Who is called what.
-pub struct Names {
+pub(crate) struct Names {
     passwd: PathBuf,
     service: Option<Service>,
     /// What a uid was shown as, for good.
@@ -53,13 +53,13 @@ impl Names {
     ///
     /// # Errors
     /// When the thread cannot be created.
-    pub fn new(rootfs: &Path, lookup: Lookup) -> std::io::Result<Self> {
+    pub(crate) fn new(rootfs: &Path, lookup: Lookup) -> std::io::Result<Self> {
         let service = if rootfs == Path::new("/") { Some(Service::start(lookup)?) } else { None };
         Ok(Self { passwd: rootfs.join("etc/passwd"), service, shown: HashMap::new() })
     }
 
     /// Asks the name service ahead of time, without waiting for it.
-    pub fn expect(&mut self, uids: impl Iterator<Item = u32>) {
+    pub(crate) fn expect(&mut self, uids: impl Iterator<Item = u32>) {
         let unknown: BTreeSet<u32> = uids.filter(|uid| !self.shown.contains_key(uid)).collect();
         if let Some(service) = &mut self.service
             && unknown.iter().any(|uid| !service.knows_of(*uid))
@@ -70,7 +70,7 @@ impl Names {
     }
 
     /// What to show each of these uids as, the number where it has no name.
-    pub fn resolve(&mut self, uids: &BTreeSet<u32>) -> &HashMap<u32, String> {
+    pub(crate) fn resolve(&mut self, uids: &BTreeSet<u32>) -> &HashMap<u32, String> {
         let mut unknown: BTreeSet<u32> =
             uids.iter().filter(|uid| !self.shown.contains_key(uid)).copied().collect();
         if !unknown.is_empty() {
@@ -154,7 +154,7 @@ impl Service {
 }
 
 /// Asks NSS (nsswitch.conf(5)); may take as long as a network does.
-pub fn from_nss(uid: u32) -> Option<Vec<u8>> {
+pub(crate) fn from_nss(uid: u32) -> Option<Vec<u8>> {
     use std::os::unix::ffi::OsStrExt as _;
     uzers::get_user_by_uid(uid).map(|user| user.name().as_bytes().to_vec())
 }

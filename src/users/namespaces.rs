@@ -21,7 +21,7 @@ const CHARGES_OWNER: Version = Version { major: 5, minor: 14, patch: 0 };
 const EXEMPTING: u64 = 1 << 21 | 1 << 24;
 
 /// How this host's kernel charges tasks, and where we stand in it.
-pub struct Charging {
+pub(crate) struct Charging {
     /// Our own `uid_map`; `None` where the kernel has no user namespaces.
     own: Option<Vec<u8>>,
     /// Whether ours is the initial namespace, the only one whose root and capabilities exempt.
@@ -40,7 +40,7 @@ pub struct Place {
 
 impl Charging {
     /// Reads how the kernel behind `proc` charges.
-    pub fn read(proc: &Proc) -> Self {
+    pub(crate) fn read(proc: &Proc) -> Self {
         let mut own = Vec::new();
         let own = proc.read("self/uid_map", &mut own).is_ok().then_some(own);
         let mut release = Vec::new();
@@ -57,7 +57,13 @@ impl Charging {
     ///
     /// # Errors
     /// Those of [`Proc::read`]: the process may be gone.
-    pub fn place(&self, proc: &Proc, pid: u32, real_uid: u32, capabilities: u64) -> Result<Place> {
+    pub(crate) fn place(
+        &self,
+        proc: &Proc,
+        pid: u32,
+        real_uid: u32,
+        capabilities: u64,
+    ) -> Result<Place> {
         // Nobody below can become root of the initial namespace, and that is exempt everywhere
         // (measured: also within a child namespace).
         if self.initial && real_uid == 0 {

@@ -9,7 +9,7 @@ use super::table::{Process, Usage};
 use crate::metrics::{Desc, Metrics, OTHER, label_text};
 
 /// Users shown one by one; the tasks of the rest are summed up.
-pub const MAX_USERS: usize = 200;
+pub(crate) const MAX_USERS: usize = 200;
 
 /// Users whose commands are shown, and how many of each.
 const MAX_USERS_WITH_COMMANDS: usize = 10;
@@ -51,10 +51,8 @@ const UNREADABLE: Desc = Desc::gauge(
     "Processes that exist but could not be read (hidepid): above 0, the numbers of users are partial.",
 );
 
-/// One user.
 #[derive(Debug, Clone)]
-pub struct Row {
-    /// Numeric uid.
+pub(crate) struct Row {
     pub uid: u32,
     /// Name, or the number where there is none.
     pub user: String,
@@ -68,7 +66,7 @@ pub struct Row {
 
 /// All users of one collection.
 #[derive(Debug, Clone, Default)]
-pub struct Report {
+pub(crate) struct Report {
     /// At most [`MAX_USERS`], nearest to a ceiling first.
     pub rows: Vec<Row>,
     /// Tasks of the users beyond; `None` when there are none.
@@ -79,7 +77,7 @@ pub struct Report {
 
 impl Report {
     /// Ranks users by nearness to a ceiling, so that the bound never hides one in danger.
-    pub fn ranked(mut rows: Vec<Row>, unseen: Unseen) -> Self {
+    pub(crate) fn ranked(mut rows: Vec<Row>, unseen: Unseen) -> Self {
         rows.sort_by(|a, b| {
             let key = |row: &Row| (row.usage.blocked > 0, row.usage.nearness());
             let ((blocked_a, near_a), (blocked_b, near_b)) = (key(a), key(b));
@@ -95,7 +93,7 @@ impl Report {
     }
 
     /// Fills in the commands of the users who are pressed.
-    pub fn add_commands(&mut self, table: &HashMap<u32, Process>) {
+    pub(crate) fn add_commands(&mut self, table: &HashMap<u32, Process>) {
         let pressed = self.rows.iter().filter(|row| row.usage.nearness() >= PRESSED);
         let mut tasks: HashMap<u32, HashMap<&[u8], u64>> =
             pressed.take(MAX_USERS_WITH_COMMANDS).map(|row| (row.uid, HashMap::new())).collect();
@@ -116,8 +114,7 @@ impl Report {
         }
     }
 
-    /// Adds the metrics.
-    pub fn export(&self, metrics: &mut Metrics) {
+    pub(crate) fn export(&self, metrics: &mut Metrics) {
         for row in &self.rows {
             let uid = row.uid.to_string();
             let labels = [("user", &*row.user), ("uid", &*uid)];
@@ -152,7 +149,7 @@ impl Report {
 
     /// Says so when the numbers are partial, and what to do. Without counts, so that it is logged
     /// once and not whenever they change.
-    pub fn warning(&self) -> Option<String> {
+    pub(crate) fn warning(&self) -> Option<String> {
         (self.unseen.total() > 0).then(|| {
             "some processes cannot be read (/proc is mounted with hidepid, or a security module \
              refuses): users' numbers are partial. Give the exporter CAP_SYS_PTRACE, or the group \

@@ -19,7 +19,7 @@ use super::table::{Process, tasks_by_user, usage_by_user};
 use crate::sys::proc::{Proc, gone, refused};
 
 /// Scans after which every limit has been read again.
-pub const TURNS: u32 = 8;
+pub(crate) const TURNS: u32 = 8;
 
 /// So many limits are read again at any scan, before turns are taken.
 const AT_ONCE: usize = 128;

@@ -67,7 +67,7 @@ pub struct Status<'a> {
 /// Parses a whole `status` file (`fs/proc/array.c`); `None` when a needed line is missing.
 ///
 /// The kernel escapes a newline in the command name, so no name can forge a line.
-pub fn parse(bytes: &[u8]) -> Option<Status<'_>> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<Status<'_>> {
     let (mut name, mut letter, mut real_uid, mut threads, mut capabilities) =
         (None, None, None, None, None);
     for line in bytes.split(|&byte| byte == b'\n') {

@@ -17,11 +17,9 @@ pub struct Process {
     pub command: Box<[u8]>,
     /// State of the leader.
     pub state: State,
-    /// Real uid.
     pub real_uid: u32,
     /// Effective capabilities.
     pub capabilities: u64,
-    /// Tasks.
     pub threads: u32,
     /// Whom it is charged to.
     pub place: Place,
@@ -122,7 +120,7 @@ impl Usage {
 }
 
 /// Adds up the tasks per charged user.
-pub fn tasks_by_user<'a>(processes: impl Iterator<Item = &'a Process>) -> HashMap<u32, u64> {
+pub(crate) fn tasks_by_user<'a>(processes: impl Iterator<Item = &'a Process>) -> HashMap<u32, u64> {
     let mut tasks = HashMap::new();
     for process in processes {
         *tasks.entry(process.place.charged).or_default() += u64::from(process.threads);

@@ -2,6 +2,7 @@
 //! against `wc -l` and `grep -cF -f` over the same file in the same run, and what memory it took.
 //!
 //! `cargo bench --bench catch_up`; `TELLTALE_BENCH_MB` makes the log smaller.
+#![allow(unreachable_pub, reason = "nobody uses a program as a library")]
 
 #[path = "../it/common/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with the tests, which use the rest")]

@@ -5,6 +5,7 @@
 //!
 //! `cargo bench --bench matching`; `TELLTALE_BENCH_MB` makes the log smaller. Medians of [`ROUNDS`], the
 //! programs once.
+#![allow(unreachable_pub, reason = "nobody uses a program as a library")]
 #![allow(missing_docs, reason = "a program, not a library")]
 
 mod mix;
@@ -15,9 +16,7 @@ use std::time::{Duration, Instant};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use mix::{Numbers, one};
-use telltale_exporter::logs::matcher::Matcher;
-use telltale_exporter::logs::signature::{Signature, Wording};
-use telltale_exporter::logs::{anchors, catalog, header};
+use telltale_exporter::internals::{Matcher, Signature, Wording, anchors, catalog, header};
 
 const ROUNDS: usize = 5;
 

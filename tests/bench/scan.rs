@@ -3,6 +3,7 @@
 //! `cargo bench --bench scan [-- COUNT …]`, as root, for 1,000 and 10,000 processes unless told
 //! otherwise. The processes belong to 30 users, so that their limits matter; floor and scan take turns
 //! in one run, and medians are compared. A scan is what a scrape makes of it: table, cgroups, sums. The first scan, which reads everything, is told apart.
+#![allow(unreachable_pub, reason = "nobody uses a program as a library")]
 #![allow(missing_docs, reason = "a program, not a library")]
 #![allow(unsafe_code, reason = "fork and setresuid of the processes to look at")]
 
@@ -10,9 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use telltale_exporter::users::cgroups::Hierarchy;
-use telltale_exporter::users::scan::Scanner;
-use telltale_exporter::users::table::usage_by_user;
+use telltale_exporter::internals::{Hierarchy, Scanner, usage_by_user};
 
 const ROUNDS: usize = 31;
 const USERS: u32 = 30;

@@ -9,6 +9,7 @@
 //! `TELLTALE_CHAOS_SECONDS=1800 cargo test --test chaos -- --nocapture` is the long form; the seed that it
 //! prints repeats its order of events with `TELLTALE_CHAOS_SEED`.
 
+#![allow(unreachable_pub, reason = "nobody uses a program as a library")]
 #![allow(clippy::float_cmp, reason = "counts are whole numbers")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
 

@@ -2,12 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use telltale_exporter::audit::events::facts::Facts;
-use telltale_exporter::audit::events::joiner::{Joiner, Limits};
-use telltale_exporter::audit::events::recent::Recent;
-use telltale_exporter::audit::events::record::Record;
-use telltale_exporter::audit::events::story::{Reader, Teller};
-use telltale_exporter::audit::events::totals::Totals;
+use telltale_exporter::internals::{Facts, Joiner, Limits, Reader, Recent, Record, Teller, Totals};
 
 fuzz_target!(|data: &[u8]| {
     let limits = Limits { events: 8, bytes: 16 << 10, newer: 16, idle: 2_000 };

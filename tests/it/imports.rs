@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From what uses nothing of ours to what is used by nobody.
-const ROOMS: [&str; 21] = [
+const ROOMS: [&str; 22] = [
     "live",
     "nearest",
     "decode",
@@ -27,6 +27,7 @@ const ROOMS: [&str; 21] = [
     "exporter",
     "http",
     "cli",
+    "program",
 ];
 
 /// These may be used by everybody: constants and names of the crate itself.

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::common::{Need, need};
-use telltale_exporter::logs::kmsg::record::Record;
-use telltale_exporter::logs::kmsg::{MAX_RECORDS, Outcome, Position, Reader};
+use telltale_exporter::internals::kmsg::{MAX_RECORDS, Outcome, Position, Reader, Record};
 
 const LIMIT: &str = "/proc/sys/kernel/printk_devkmsg";
 

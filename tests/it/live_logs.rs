@@ -360,7 +360,7 @@ fn the_last_match_is_when_the_line_was_written() {
 fn a_kernel_line_is_dated_by_the_kernels_clock() {
     let logs = Logs::start("");
     // Of a boot before the present one, which would date them as well.
-    let boot = telltale_exporter::logs::boot::kernel_start() / 1_000_000 - 100_000;
+    let boot = telltale_exporter::internals::kernel_start() / 1_000_000 - 100_000;
     let header = jiff::Timestamp::from_second(boot + 1500).unwrap();
     append(
         &logs.log(),
@@ -378,7 +378,7 @@ fn a_kernel_line_is_dated_by_the_kernels_clock() {
 #[test]
 fn a_kernel_line_of_this_boot_is_dated_by_the_clock_of_the_host() {
     let logs = Logs::start("");
-    let boot = telltale_exporter::logs::boot::kernel_start() / 1_000_000;
+    let boot = telltale_exporter::internals::kernel_start() / 1_000_000;
     let header = jiff::Timestamp::from_second(now()).unwrap();
     let uptime = now() - boot - 30;
     let line = "Out of memory: Killed process 4242 (java) total-vm:8kB";

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use telltale_exporter::supervised::FAULTS;
+use telltale_exporter::internals::FAULTS;
 
 use super::common::eventually;
 use super::live_rotation::Scene;

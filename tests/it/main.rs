@@ -3,6 +3,7 @@
 //! `tests/run` runs all of it; `cargo test NAME` runs one. A test that needs root or a tool
 //! says so through [`common::need`]: without it the test is skipped aloud, or fails where
 //! `TELLTALE_REQUIRE_ALL=1` is set.
+#![allow(unreachable_pub, reason = "nobody uses a program as a library")]
 #![allow(clippy::float_cmp, reason = "counts come through the text format unchanged")]
 
 mod check;

@@ -12,7 +12,7 @@ use super::common::{
 };
 use super::live_kmsg::Log;
 use super::live_logs::{append, count};
-use telltale_exporter::supervised::FAULTS;
+use telltale_exporter::internals::FAULTS;
 
 /// An exporter that panics where it is asked to.
 struct Scene {

@@ -5,6 +5,7 @@
 //! `threads`, `zombies`, `storm` (forks that call getppid(2) without end, for an audit rule to see) or
 //! `rootless` (forks as a subordinate uid in a user namespace of its own).
 //! It prints one line, `COUNT made` or `COUNT EAGAIN`, when it is done.
+#![allow(unreachable_pub, reason = "nobody uses a program as a library")]
 #![allow(unsafe_code, reason = "fork, setresuid and unshare are what it is for")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

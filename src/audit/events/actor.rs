@@ -14,7 +14,6 @@ const MAX_TITLE: usize = 128;
 pub struct Actor {
     /// Its number in the initial namespace.
     pub pid: Option<u32>,
-    /// Its parent's.
     pub ppid: Option<u32>,
     /// Its command name: at most 15 bytes, and the process can change it.
     pub comm: Option<String>,

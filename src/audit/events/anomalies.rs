@@ -13,11 +13,9 @@ const LESS: [u32; 3] = [0, 1, 5];
 /// A process that ended by a signal that dumps core; SIGKILL and SIGTERM do not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crash {
-    /// Which event.
     pub id: Id,
     /// Who crashed; parent, terminal and command line are not recorded.
     pub process: Actor,
-    /// By which signal.
     pub signal: i32,
 }
 
@@ -30,7 +28,6 @@ impl Crash {
     }
 }
 
-/// What was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// One of the numbers of `auditctl -s`: `audit_enabled`, `audit_failure`, `audit_backlog_limit`,
@@ -59,7 +56,6 @@ pub enum Change {
 pub struct ConfigChange {
     /// Which event; one may hold several changes.
     pub id: Id,
-    /// What was changed.
     pub change: Change,
     /// The keys of the rule it is about.
     pub keys: Vec<String>,
@@ -141,7 +137,6 @@ fn change(record: &Record<'_>) -> Change {
 /// What auditd says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Daemon {
-    /// Which event.
     pub id: Id,
     /// `DAEMON_START`, `DAEMON_END`, `DAEMON_ABORT`, `DAEMON_ROTATE`, …
     pub what: String,
@@ -164,11 +159,6 @@ impl Daemon {
             reason: record.get("op").map(|op| lossy(op.raw())),
             done: record.get("res").map(Value::raw) != Some(b"failed"),
         })
-    }
-
-    /// Whether nobody writes the log any more.
-    pub fn is_end(&self) -> bool {
-        matches!(&*self.what, "DAEMON_END" | "DAEMON_ABORT")
     }
 }
 
@@ -285,21 +275,16 @@ mod tests {
             .collect();
         let said: Vec<_> = daemons
             .iter()
-            .map(|daemon| {
-                (&*daemon.what, daemon.reason.as_deref().unwrap(), daemon.is_end(), daemon.by.pid)
-            })
+            .map(|daemon| (&*daemon.what, daemon.reason.as_deref().unwrap(), daemon.by.pid))
             .collect();
         assert_eq!(
             said,
-            [
-                ("DAEMON_START", "start", false, Some(11997)),
-                ("DAEMON_END", "terminate", true, Some(11977))
-            ]
+            [("DAEMON_START", "start", Some(11997)), ("DAEMON_END", "terminate", Some(11977))]
         );
         let abort = event(
             "type=DAEMON_ABORT msg=audit(1.2:3): op=error-halt auid=4294967295 pid=7 res=failed",
         );
         let abort = Daemon::of(&abort).unwrap();
-        assert!(abort.is_end() && !abort.done);
+        assert!(&*abort.what == "DAEMON_ABORT" && !abort.done);
     }
 }

@@ -29,28 +29,10 @@ impl Id {
     }
 }
 
-/// Why an event is taken for complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// Its last record was seen, or it is of a kind that has only one.
-    Complete,
-    /// Many newer ones have begun since.
-    Overtaken,
-    /// Nothing came for a while.
-    TimedOut,
-    /// Its memory was needed.
-    Evicted,
-    /// The log ends here.
-    Cut,
-}
-
 /// The records of one event, in the order of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Which one.
     pub id: Id,
-    /// Why it is here now.
-    pub ending: Ending,
     /// Its first records were handed out before and did not say who did it: not another event, but
     /// its key and its signals are told only here.
     pub continued: bool,
@@ -66,7 +48,7 @@ impl Event {
     /// One without records yet.
     pub(super) fn new(id: Id, continued: bool) -> Self {
         let (bytes, lines) = (Vec::new(), Vec::new());
-        Self { id, ending: Ending::Cut, continued, left_out: 0, bytes, lines }
+        Self { id, continued, left_out: 0, bytes, lines }
     }
 
     /// Adds the line of a record.

@@ -11,9 +11,7 @@ const EAGAIN: i64 = -11;
 /// A task that was not made, or a program that was not started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedFork {
-    /// Which event.
     pub id: Id,
-    /// By which call.
     pub call: Call,
     /// Who tried; the real user is the one that the limit counts.
     pub actor: Actor,

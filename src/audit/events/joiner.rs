@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Ending, Event, Id};
+use super::event::{Event, Id};
 use super::kind::Kind;
 use super::record::Record;
 
@@ -43,7 +43,6 @@ impl Default for Limits {
 /// An event that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// Which one.
     pub id: Id,
     /// Its system call was among its records.
     pub called: bool,
@@ -116,7 +115,7 @@ impl Joiner {
         let Some(record) = Record::parse(line) else { return false };
         let Some(at) = self.place(&record, out) else { return true };
         if record.kind == Kind::EOE {
-            self.end(at, Ending::Complete, out);
+            self.end(at, out);
             return true;
         }
         let (at, room) = self.make_room(at, line.len(), out);
@@ -132,7 +131,7 @@ impl Joiner {
         open.called |= record.kind.is_call();
         // A PROCTITLE before its system call means that the order is lost: then time tells.
         if (record.kind == Kind::PROCTITLE && open.called) || (first && record.kind.is_alone()) {
-            self.end(at, Ending::Complete, out);
+            self.end(at, out);
         }
         true
     }
@@ -143,7 +142,7 @@ impl Joiner {
         let mut at = 0;
         while let Some(open) = self.open.get(at) {
             if self.now - open.touched >= self.limits.idle {
-                self.end(at, Ending::TimedOut, out);
+                self.end(at, out);
             } else {
                 at += 1;
             }
@@ -154,14 +153,14 @@ impl Joiner {
     /// Ends events after which many have begun. They stand in the order in which they began.
     fn end_overtaken(&mut self, out: &mut Vec<Event>) {
         while self.open.front().is_some_and(|open| self.begun - open.begun > self.limits.newer) {
-            self.end(0, Ending::Overtaken, out);
+            self.end(0, out);
         }
     }
 
     /// Ends everything: the log ends here.
     pub fn finish(&mut self, out: &mut Vec<Event>) {
         while !self.open.is_empty() {
-            self.end(0, Ending::Cut, out);
+            self.end(0, out);
         }
     }
 
@@ -205,7 +204,7 @@ impl Joiner {
             self.ended.extend(ended);
         }
         while self.open.len() >= self.limits.events.max(1) {
-            self.end(0, Ending::Evicted, out);
+            self.end(0, out);
         }
         self.begun += 1;
         let event = Event::new(Id::of(record), before.is_some());
@@ -218,16 +217,15 @@ impl Joiner {
     fn make_room(&mut self, mut at: usize, length: usize, out: &mut Vec<Event>) -> (usize, bool) {
         while self.bytes + length > self.limits.bytes && self.open.len() > 1 {
             let oldest = usize::from(at == 0);
-            self.end(oldest, Ending::Evicted, out);
+            self.end(oldest, out);
             at -= usize::from(oldest < at);
         }
         (at, self.bytes + length <= self.limits.bytes)
     }
 
-    fn end(&mut self, at: usize, ending: Ending, out: &mut Vec<Event>) {
-        let Some(Open { mut event, called, .. }) = self.open.remove(at) else { return };
+    fn end(&mut self, at: usize, out: &mut Vec<Event>) {
+        let Some(Open { event, called, .. }) = self.open.remove(at) else { return };
         self.bytes -= event.size();
-        event.ending = ending;
         if let Some(before) = self.ended.iter_mut().rev().find(|ended| ended.id == event.id) {
             before.called |= called;
         } else {
@@ -285,7 +283,7 @@ mod tests {
         assert_eq!(raw.len(), 40);
         let keyed = raw.iter().filter(|event| event.keys() == ["my_temporary_kill_audit"]).count();
         assert_eq!(keyed, 32);
-        assert!(raw.iter().all(|event| event.ending == Ending::Complete && !event.continued));
+        assert!(raw.iter().all(|event| !event.continued));
     }
 
     #[test]
@@ -296,7 +294,6 @@ mod tests {
         {
             let out = pushed(&mut joiner, 0, &[&line(kind, serial)]);
             assert_eq!(out.len(), 1, "{kind}");
-            assert_eq!(out[0].ending, Ending::Complete);
         }
         // The system call that made the change comes after it.
         for (serial, kind) in (11..).zip(["CONFIG_CHANGE", "LOGIN", "AVC", "EVENT_LISTENER"]) {
@@ -315,11 +312,11 @@ mod tests {
         assert!(joiner.take(line("SYSCALL", 1).as_bytes(), 0, &mut out));
         assert!(joiner.take(line("SYSCALL", 2).as_bytes(), 9_000, &mut out));
         assert!(joiner.take(line("PROCTITLE", 1).as_bytes(), 9_000, &mut out));
-        assert!(out.len() == 1 && out[0].ending == Ending::Complete && joiner.late() == 0);
+        assert!(out.len() == 1 && joiner.late() == 0);
         joiner.expire(10_999, &mut out);
         assert_eq!(out.len(), 1);
         joiner.expire(11_000, &mut out);
-        assert!(out.len() == 2 && out[1].ending == Ending::TimedOut);
+        assert!(out.len() == 2);
     }
 
     #[test]
@@ -333,7 +330,7 @@ mod tests {
         }
         let out = pushed(&mut joiner, 0, &[&line("USER_CMD", 5), &line("USER_CMD", 6)]);
         assert_eq!(out.len(), 3);
-        assert_eq!((out[1].ending, out[1].id.stamp.serial), (Ending::Overtaken, 1));
+        assert_eq!(out[1].id.stamp.serial, 1);
 
         assert!(pushed(&mut joiner, 100, &[&line("SYSCALL", 7)]).is_empty());
         let mut out = Vec::new();
@@ -342,7 +339,7 @@ mod tests {
         joiner.expire(0, &mut out);
         assert!(out.is_empty());
         joiner.expire(2_100, &mut out);
-        assert_eq!((out.len(), out[0].ending), (1, Ending::TimedOut));
+        assert_eq!(out.len(), 1);
     }
 
     #[test]
@@ -350,7 +347,7 @@ mod tests {
         let mut joiner = Joiner::new(Limits::default());
         let (call, eoe) = (line("SYSCALL", 1), line("EOE", 1));
         let out = pushed(&mut joiner, 0, &[&call, &eoe, &eoe]);
-        assert_eq!((out.len(), out[0].ending, out[0].lines().count()), (1, Ending::Complete, 1));
+        assert_eq!((out.len(), out[0].lines().count()), (1, 1));
         assert!(pushed(&mut joiner, 0, &[&line("EOE", 2)]).is_empty());
         assert_eq!(joiner.late(), 0);
     }
@@ -385,7 +382,7 @@ mod tests {
         let long = |serial| format!("{} x={}", line("SYSCALL", serial), "y".repeat(300));
         let out = pushed(&mut joiner, 0, &[&long(1), &long(2), &long(3)]);
         assert_eq!(out.len(), 1);
-        assert_eq!((out[0].ending, out[0].id.stamp.serial), (Ending::Evicted, 1));
+        assert_eq!(out[0].id.stamp.serial, 1);
         // One that is too large alone loses records, and says how many.
         let more = format!("{} x={}", line("OBJ_PID", 2), "y".repeat(300));
         let out = pushed(&mut joiner, 0, &[&more, &more, &more, &line("PROCTITLE", 2)]);

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 /// An object that is being written.
 #[derive(Debug, Default)]
-pub struct Object(String);
+pub(crate) struct Object(String);
 
 impl Object {
     /// A member that is JSON already.
-    pub fn raw(&mut self, name: &str, json: &str) -> &mut Self {
+    pub(crate) fn raw(&mut self, name: &str, json: &str) -> &mut Self {
         if !self.0.is_empty() {
             self.0.push(',');
         }
@@ -19,29 +19,33 @@ impl Object {
     }
 
     /// A string, or `null`.
-    pub fn text(&mut self, name: &str, text: Option<&str>) -> &mut Self {
+    pub(crate) fn text(&mut self, name: &str, text: Option<&str>) -> &mut Self {
         self.raw(name, &text.map_or_else(|| "null".to_owned(), string))
     }
 
     /// A number, `true` or `false`, or `null`.
-    pub fn value(&mut self, name: &str, value: Option<impl std::fmt::Display>) -> &mut Self {
+    pub(crate) fn value(&mut self, name: &str, value: Option<impl std::fmt::Display>) -> &mut Self {
         self.raw(name, &value.map_or_else(|| "null".to_owned(), |value| value.to_string()))
     }
 
     /// A list of what is JSON already.
-    pub fn list(&mut self, name: &str, items: impl IntoIterator<Item = String>) -> &mut Self {
+    pub(crate) fn list(
+        &mut self,
+        name: &str,
+        items: impl IntoIterator<Item = String>,
+    ) -> &mut Self {
         let items: Vec<_> = items.into_iter().collect();
         self.raw(name, &format!("[{}]", items.join(",")))
     }
 
     /// The whole object.
-    pub fn end(&self) -> String {
+    pub(crate) fn end(&self) -> String {
         format!("{{{}}}", self.0)
     }
 }
 
 /// A string of JSON, on one line whatever is in it.
-pub fn string(text: &str) -> String {
+pub(crate) fn string(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for char in text.chars() {
@@ -61,7 +65,7 @@ pub fn string(text: &str) -> String {
 
 /// Text for a terminal or a log line: nothing in it moves the cursor, breaks the line or turns the
 /// direction of what follows.
-pub fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {
         if is_unsafe(char) { out.extend(char.escape_default()) } else { out.push(char) }

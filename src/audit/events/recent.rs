@@ -30,11 +30,9 @@ const PUBLIC: Teller = Teller { reader: Reader::Public, offset: 0 };
 /// What happened to auditing itself, or to a process by its own fault.
 #[derive(Debug, Clone)]
 pub enum Incident {
-    /// Auditing was weakened.
     Weakened(ConfigChange),
     /// auditd came or went.
     Daemon(Daemon),
-    /// A process crashed.
     Crash(Crash),
     /// The kernel or systemd ended a process, which the audit log does not say.
     Line(LogLine),
@@ -45,12 +43,11 @@ pub enum Incident {
 pub struct LogLine {
     /// When it was written, in milliseconds since 1970; when it was read where it does not say.
     pub millis: u64,
-    /// The line.
     pub text: String,
 }
 
 /// Signatures of lines that say what ended a process.
-pub const ENDINGS: [&str; 6] = [
+pub(crate) const ENDINGS: [&str; 6] = [
     "kernel-oom-kill",
     "kernel-memcg-oom-kill",
     "systemd-oomd-kill",
@@ -263,7 +260,6 @@ impl Incident {
         }
     }
 
-    /// In a sentence.
     pub fn told(&self, teller: Teller) -> String {
         match self {
             Self::Weakened(change) => teller.change(change),

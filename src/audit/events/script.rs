@@ -9,7 +9,7 @@ use super::actor::{Actor, lossy};
 
 /// What an interpreter was told to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Script {
+pub(crate) enum Script {
     /// A file, as it stands on the command line.
     File(String),
     /// A module: `python3 -m http.server`.
@@ -89,7 +89,7 @@ const GRAMMARS: [Grammar; 7] = [
 
 impl Script {
     /// What a process runs; none where it is no interpreter, or reads its standard input.
-    pub fn of(actor: &Actor) -> Option<Self> {
+    pub(crate) fn of(actor: &Actor) -> Option<Self> {
         let title = actor.title.strip_suffix(b"\0").unwrap_or(&actor.title);
         let mut words = title.split(|&byte| byte == 0).peekable();
         let mut program = program(words.next()?);

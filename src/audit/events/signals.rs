@@ -21,7 +21,7 @@ const PIDFD_GROUP: u64 = 4;
 ///
 /// It has none for 32 and 33, which glibc keeps for itself: those are `SIG32` and `SIG33`. What is
 /// no signal (the kernel refuses it) is `invalid`: as a label it must not be the caller's choice.
-pub fn name(signal: i32) -> Cow<'static, str> {
+pub(crate) fn name(signal: i32) -> Cow<'static, str> {
     let index = usize::try_from(signal).ok().and_then(|signal| signal.checked_sub(1));
     if let Some(name) = index.and_then(|index| NAMES.get(index)) {
         return Cow::Owned(format!("SIG{name}"));
@@ -37,7 +37,7 @@ pub fn name(signal: i32) -> Cow<'static, str> {
 }
 
 /// The number of a signal from its name with or without `SIG`, or its number.
-pub fn number(text: &str) -> Option<i32> {
+pub(crate) fn number(text: &str) -> Option<i32> {
     let upper = text.to_ascii_uppercase();
     let full = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
     let named = || (1..=64).find(|&signal| name(signal) == full);
@@ -47,7 +47,6 @@ pub fn number(text: &str) -> Option<i32> {
 /// To whom a signal was sent, by the arguments of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// One process.
     Process(i32),
     /// One thread, perhaps with its process. `OBJ_PID` names the process, not the thread.
     Thread(i32),
@@ -71,7 +70,6 @@ impl Scope {
 /// What became of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It was sent.
     Delivered,
     /// The kernel refused.
     Failed,
@@ -114,11 +112,8 @@ pub struct Target {
 /// A signal, or the attempt to send one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kill {
-    /// Which event.
     pub id: Id,
-    /// By which call.
     pub call: Call,
-    /// Its number.
     pub signal: i32,
     /// To whom by the call's arguments.
     pub scope: Scope,
@@ -128,7 +123,6 @@ pub struct Kill {
     pub exit: Option<i64>,
     /// The keys of the rule that saw it.
     pub keys: Vec<String>,
-    /// Who sent it.
     pub sender: Actor,
     /// Whom it was aimed at, in the order of the log.
     pub targets: Vec<Target>,

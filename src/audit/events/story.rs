@@ -27,7 +27,7 @@ pub enum Reader {
 }
 
 /// What [`Reader::Public`] is not shown, as the members of JSON are called.
-pub const WITHHELD: [&str; 5] = ["exe", "session", "terminal", "command_line", "script"];
+pub(crate) const WITHHELD: [&str; 5] = ["exe", "session", "terminal", "command_line", "script"];
 
 /// Tells stories.
 #[derive(Debug, Clone, Copy)]

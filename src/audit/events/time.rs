@@ -1,13 +1,13 @@
 //! Times as people and machines read them.
 
 /// `2026-11-20T05:05:43.337Z`.
-pub fn rfc3339(millis: u64) -> String {
+pub(crate) fn rfc3339(millis: u64) -> String {
     let (year, month, day) = civil(millis / DAY);
     format!("{year:04}-{month:02}-{day:02}T{}.{:03}Z", clock(millis, 0), millis % 1000)
 }
 
 /// `05:05:43`, so many seconds east of Greenwich.
-pub fn clock(millis: u64, offset: i32) -> String {
+pub(crate) fn clock(millis: u64, offset: i32) -> String {
     let seconds = i64::try_from(millis / 1000).unwrap_or(0) + i64::from(offset);
     let second = seconds.rem_euclid(86_400);
     format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)

@@ -15,7 +15,6 @@ use crate::metrics::{Desc, Metrics, OTHER, label_text};
 
 /// Types of events: libaudit knows about 200.
 const MAX_TYPES: usize = 200;
-/// Keys of rules.
 const MAX_KEYS: usize = 50;
 /// Sender, target, signal and outcome.
 const MAX_SIGNALS: usize = 200;

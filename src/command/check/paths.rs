@@ -9,7 +9,7 @@ use crate::logs::patterns::is_pattern;
 use crate::logs::{choice, journal};
 
 /// What of these sources a start would find missing or closed, each with its source.
-pub fn unreadable(sources: &[Source], rootfs: &Path) -> Vec<String> {
+pub(super) fn unreadable(sources: &[Source], rootfs: &Path) -> Vec<String> {
     let mut said = Vec::new();
     for source in sources {
         let mut warn = |what: String| said.push(format!("source '{}': {what}", source.name));

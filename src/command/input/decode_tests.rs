@@ -1,6 +1,7 @@
 //! What is compressed reads like the plain file, whole, cut off or damaged.
 
 #[path = "../../../tests/it/common/pack.rs"]
+#[allow(unreachable_pub, reason = "the live tests use it too")]
 mod pack;
 
 use std::sync::Arc;

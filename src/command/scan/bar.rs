@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const CELLS: u64 = 30;
 
 /// A bar on standard error, where that is a terminal; else nothing.
-pub struct Bar {
+pub(super) struct Bar {
     progress: Arc<Progress>,
     /// The sizes of all files that have one.
     total: u64,
@@ -24,7 +24,7 @@ pub struct Bar {
 
 impl Bar {
     /// For these files. It appears after a moment: most scans are over by then.
-    pub fn new(files: &[PathBuf], progress: &Arc<Progress>) -> Self {
+    pub(super) fn new(files: &[PathBuf], progress: &Arc<Progress>) -> Self {
         let sizes = files.iter().filter_map(|path| std::fs::metadata(path).ok());
         let total = sizes.filter(std::fs::Metadata::is_file).map(|meta| meta.len()).sum();
         let (on, progress) = (std::io::stderr().is_terminal(), Arc::clone(progress));
@@ -32,7 +32,7 @@ impl Bar {
     }
 
     /// Draws it anew if it is time.
-    pub fn draw(&mut self) {
+    pub(super) fn draw(&mut self) {
         if !self.on || self.last.elapsed() < PAUSE {
             return;
         }

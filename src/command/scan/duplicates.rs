@@ -43,7 +43,7 @@ struct Times {
 }
 
 /// The events so far.
-pub struct Duplicates {
+pub(super) struct Duplicates {
     found: HashMap<u64, Times, BuildHasherDefault<Hashed>>,
     log: u32,
     /// More than one log is read.
@@ -57,7 +57,7 @@ pub struct Duplicates {
 
 impl Duplicates {
     /// For one log or for several.
-    pub fn new(several: bool) -> Self {
+    pub(super) fn new(several: bool) -> Self {
         Self {
             found: HashMap::default(),
             log: 0,
@@ -69,17 +69,17 @@ impl Duplicates {
     }
 
     /// What follows is of this log.
-    pub fn begin_log(&mut self, log: u32) {
+    pub(super) fn begin_log(&mut self, log: u32) {
         self.log = log;
     }
 
     /// Whether events are to be told apart.
-    pub fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         self.on
     }
 
     /// Of an event that was found so many times at once, how many were not counted for another log yet.
-    pub fn new_of(&mut self, event: u64, times: u64) -> u64 {
+    pub(super) fn new_of(&mut self, event: u64, times: u64) -> u64 {
         let room = self.found.len() < self.most;
         let times_found = match self.found.get_mut(&event) {
             Some(found) => found,
@@ -103,14 +103,14 @@ impl Duplicates {
     }
 
     /// Events that were left out, and whether some may not have been, for there were too many.
-    pub fn end(&self) -> (u64, bool) {
+    pub(super) fn end(&self) -> (u64, bool) {
         (self.left_out, self.full)
     }
 }
 
 /// The files, each with the number of its log, those of one log together. Rotated files are of one log; what is
 /// given a second time, perhaps compressed, is a log of its own.
-pub fn by_log(files: &[PathBuf]) -> Vec<(u32, &Path)> {
+pub(super) fn by_log(files: &[PathBuf]) -> Vec<(u32, &Path)> {
     let mut numbers: HashMap<(Vec<u8>, u32), u32> = HashMap::new();
     let mut given: HashMap<Vec<u8>, u32> = HashMap::new();
     let mut numbered: Vec<(u32, &Path)> = Vec::new();
@@ -130,7 +130,7 @@ pub fn by_log(files: &[PathBuf]) -> Vec<(u32, &Path)> {
 }
 
 /// How many logs these are.
-pub fn count_logs(files: &[(u32, &Path)]) -> usize {
+pub(super) fn count_logs(files: &[(u32, &Path)]) -> usize {
     files.iter().map(|(log, _)| log).collect::<HashSet<_>>().len()
 }
 

@@ -65,7 +65,7 @@ fn no_log(head: &[u8]) -> Option<&'static str> {
 }
 
 /// Counts all lines; what could not be read comes back, one line each.
-pub fn read(
+pub(super) fn read(
     input: &mut Input,
     clock: &mut Clock,
     tally: &mut Tally<'_>,
@@ -187,7 +187,6 @@ fn printed(priority: Option<u8>, micros: u64, text: &[u8]) -> Record<'_> {
         sequence: 0,
         micros,
         part: Part::Whole,
-        caller: None,
         message: Cow::Borrowed(text),
     }
 }

@@ -13,14 +13,13 @@ use crate::logs::times::Time;
 mod markdown;
 mod text;
 
-pub use markdown::markdown;
+pub(crate) use markdown::markdown;
 pub(in crate::command) use markdown::prose;
-pub use text::{Look, text};
+pub(crate) use text::{Look, text};
 
 /// The result of a scan.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Report {
-    /// Lines read.
+pub(crate) struct Report {
     pub lines: u64,
     /// Bytes of lines read, decompressed.
     pub bytes: u64,
@@ -41,7 +40,7 @@ pub struct Report {
 /// A signature that was found.
 #[derive(Debug, Clone, Serialize)]
 #[allow(missing_docs, reason = "the names are those of the catalogue")]
-pub struct Finding {
+pub(crate) struct Finding {
     pub id: String,
     pub title: String,
     #[serde(serialize_with = "severity")]
@@ -50,9 +49,7 @@ pub struct Finding {
     pub verdict: Verdict,
     /// How often, with repetitions counted.
     pub count: u64,
-    /// The earliest.
     pub first: Option<Time>,
-    /// The latest.
     pub last: Option<Time>,
     /// One line, as it was found; see [`readable`] for bytes that are not UTF-8.
     pub example: String,
@@ -67,7 +64,7 @@ pub struct Finding {
 /// How often a named group had this value.
 #[derive(Debug, Clone, Serialize)]
 #[allow(missing_docs, reason = "the names are the whole meaning")]
-pub struct Capture {
+pub(crate) struct Capture {
     pub name: String,
     pub value: String,
     pub count: u64,
@@ -75,14 +72,13 @@ pub struct Capture {
 
 /// Lines alike that no signature knows.
 #[derive(Debug, Clone, Serialize)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// What they have in common.
-    pub shape: String,
-    /// How many.
+    #[serde(rename = "shape")]
+    pub text: String,
     pub count: u64,
     /// The count is not exact: not every such line was looked at.
     pub about: bool,
-    /// One of them.
     pub example: String,
     /// The start of a signature for them, in YAML.
     pub stub: String,
@@ -100,7 +96,7 @@ fn verdict<S: serde::Serializer>(value: &Verdict, to: S) -> Result<S::Ok, S::Err
 
 impl Report {
     /// The findings of a verdict: the worst first, then the most frequent.
-    pub fn of(&self, verdict: Verdict) -> Vec<&Finding> {
+    pub(crate) fn of(&self, verdict: Verdict) -> Vec<&Finding> {
         let found = self.signatures.iter().filter(|finding| finding.verdict == verdict);
         let mut found: Vec<_> = found.collect();
         found.sort_by(|a, b| {
@@ -115,7 +111,7 @@ impl Report {
     ///
     /// # Errors
     /// None that can happen with these types.
-    pub fn json(&self) -> serde_json::Result<String> {
+    pub(crate) fn json(&self) -> serde_json::Result<String> {
         let plain = serde_json::to_string_pretty(self)?;
         let mut out = String::with_capacity(plain.len() + 1);
         for letter in plain.chars() {
@@ -134,7 +130,7 @@ impl Report {
 }
 
 /// A log line as text; bytes that are not UTF-8 as `\xff`.
-pub fn readable(line: &[u8]) -> String {
+pub(crate) fn readable(line: &[u8]) -> String {
     let mut out = String::with_capacity(line.len());
     for chunk in line.utf8_chunks() {
         out.push_str(chunk.valid());

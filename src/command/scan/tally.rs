@@ -31,8 +31,7 @@ const MAX_VALUE: usize = 256;
 /// Programs of one signature that are named.
 const MAX_PROGRAMS: usize = 20;
 
-/// The counts.
-pub struct Tally<'m> {
+pub(super) struct Tally<'m> {
     matcher: &'m Matcher,
     window: Window,
     /// Whether the last line with a time lay within the window.
@@ -71,7 +70,7 @@ struct Found {
 impl<'m> Tally<'m> {
     /// Nothing counted yet; `unknown` says whether the shapes of unknown lines are asked for, `several` whether
     /// more than one log is read.
-    pub fn new(matcher: &'m Matcher, window: Window, unknown: bool, several: bool) -> Self {
+    pub(super) fn new(matcher: &'m Matcher, window: Window, unknown: bool, several: bool) -> Self {
         Self {
             matcher,
             window,
@@ -91,7 +90,7 @@ impl<'m> Tally<'m> {
     }
 
     /// What follows is of a file of this log, and has no line before.
-    pub fn begin_file(&mut self, log: u32) {
+    pub(super) fn begin_file(&mut self, log: u32) {
         self.within = true;
         let boot = std::mem::take(&mut self.before).boot;
         self.date_kernel_lines(&boot);
@@ -119,7 +118,7 @@ impl<'m> Tally<'m> {
     }
 
     /// Whether a line of a text was asked for.
-    pub fn is_asked_for(&mut self, raw: &[u8], clock: &mut Clock) -> bool {
+    pub(super) fn is_asked_for(&mut self, raw: &[u8], clock: &mut Clock) -> bool {
         if self.window.is_all() {
             return true;
         }
@@ -128,12 +127,12 @@ impl<'m> Tally<'m> {
     }
 
     /// Whether nothing matches a line, whatever it is taken apart to.
-    pub fn passes(&mut self, line: &[u8]) -> bool {
+    pub(super) fn passes(&mut self, line: &[u8]) -> bool {
         self.before.passes(self.matcher, line)
     }
 
     /// Whether the next unknown line is one of those whose shape is looked for.
-    pub fn looks_at_unknown(&self) -> bool {
+    pub(super) fn looks_at_unknown(&self) -> bool {
         self.shapes.is_some() && self.weight() > 0
     }
 
@@ -149,7 +148,7 @@ impl<'m> Tally<'m> {
     }
 
     /// Counts a line that nothing matches and whose shape is not looked for.
-    pub fn pass(&mut self, raw: &[u8]) {
+    pub(super) fn pass(&mut self, raw: &[u8]) {
         self.read(raw);
         self.miss();
     }
@@ -167,7 +166,7 @@ impl<'m> Tally<'m> {
     }
 
     /// Counts a line of a text within the window.
-    pub fn text(&mut self, raw: &[u8], clock: &mut Clock) {
+    pub(super) fn text(&mut self, raw: &[u8], clock: &mut Clock) {
         self.read(raw);
         let mut memory = (std::mem::take(&mut self.before), std::mem::take(&mut self.twins));
         let mut lines = Counter { matcher: self.matcher, clock, current: None };
@@ -179,7 +178,7 @@ impl<'m> Tally<'m> {
 
     /// Counts a line of the journal or of the kernel's log, if it lies within the window. `serial`: of the
     /// audit event that it tells, if that is known.
-    pub fn line(&mut self, line: &Line<'_>, when: When, serial: Option<u64>) {
+    pub(super) fn line(&mut self, line: &Line<'_>, when: When, serial: Option<u64>) {
         if !self.window.is_all() && !self.is_within(when, line.message) {
             return;
         }
@@ -252,7 +251,7 @@ impl<'m> Tally<'m> {
     }
 
     /// The report, with so many shapes of unknown lines.
-    pub fn report(mut self, unknown: usize) -> Report {
+    pub(super) fn report(mut self, unknown: usize) -> Report {
         let boot = self.before.boot;
         self.date_kernel_lines(&boot);
         let (left_out, forgot) = self.duplicates.end();
@@ -263,7 +262,7 @@ impl<'m> Tally<'m> {
         let top = self.shapes.map(|shapes| shapes.top(unknown)).unwrap_or_default();
         let shape = |shape: crate::logs::unknown::Shape| Shape {
             stub: shape.stub(),
-            shape: match &shape.program {
+            text: match &shape.program {
                 Some(program) => format!("{program}: {}", shape.text),
                 None => shape.text,
             },

@@ -15,13 +15,13 @@ const FORMS: &str = "2026-11-20, '2026-11-20 05:13[:11]', 2026-11-20T05:13:11Z (
 ///
 /// # Errors
 /// Any other form, or a day that no calendar has: one line with the forms.
-pub fn argument(text: &str, now: i64, zone: &TimeZone) -> Result<i64, String> {
+pub(super) fn argument(text: &str, now: i64, zone: &TimeZone) -> Result<i64, String> {
     parse(text.trim(), now, zone).ok_or_else(|| format!("'{text}' is no time; give {FORMS}"))
 }
 
 /// For how many microseconds after it began a clock shows this time, less one: `05:13` is a whole minute. What is
 /// printed to the second and asked for by `--until` is included.
-pub fn lasts(text: &str) -> i64 {
+pub(super) fn lasts(text: &str) -> i64 {
     let text = text.trim().trim_end_matches('Z');
     // Without `+01:00`.
     let offset = text.len().checked_sub(6).and_then(|at| text.get(at..));

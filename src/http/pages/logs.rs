@@ -2,10 +2,10 @@
 
 use super::{Line, Mark, Table};
 use crate::config::Source;
-use crate::logs::View;
 use crate::logs::counts::{LEVELS, Published};
 use crate::logs::effects::{Lost, LostMessages, Rotation};
 use crate::logs::signature::Verdict;
+use crate::logs::{self, View};
 
 /// Shapes of unknown lines on the page.
 const SHAPES: usize = 15;
@@ -17,7 +17,7 @@ const NONE: &str = "none since start";
 const UNKNOWN: &str = "unknown, because no log source could be read since the start";
 
 /// The sources, the signatures that have matched, those that ask to act first, and unknown lines.
-pub fn tables(view: &View) -> [Table; 3] {
+pub(super) fn tables(view: &View) -> [Table; 3] {
     let published = view.sources();
     let sources = published.iter().map(|(configured, source)| {
         let files: Vec<_> = match (configured.kmsg, configured.journal) {
@@ -62,7 +62,7 @@ pub fn tables(view: &View) -> [Table; 3] {
         rows: sources.collect(),
         empty: "none; the notes say why",
     };
-    let known = view.knows(&published);
+    let known = logs::any_line_was_read(&published);
     let empty = if known { NONE } else { UNKNOWN };
     let matcher = view.matcher().get();
     let mut matched: Vec<_> = view

@@ -20,7 +20,7 @@ const WITHHELD_BECAUSE: &str = "command lines, executables, sessions and termina
 const SIGKILL: i32 = 9;
 
 /// The page at `/kills`.
-pub fn page(exporter: &Exporter) -> Page {
+pub(crate) fn page(exporter: &Exporter) -> Page {
     let (note, tables) = match &exporter.logs {
         Some(logs) => (note(Some(logs)), tables(&logs.recent(), usize::MAX)),
         None => (note(None), Vec::new()),
@@ -84,14 +84,14 @@ fn line(mark: Mark, millis: u64, told: impl FnOnce(Teller) -> String) -> Line {
 }
 
 /// The answer of `/api/v1/kills`, the latest last.
-pub fn kills_json(logs: Option<&View>) -> String {
+pub(crate) fn kills_json(logs: Option<&View>) -> String {
     json("kills", logs, |recent, teller| {
         recent.kills.iter().map(|kill| teller.kill_json(kill)).collect()
     })
 }
 
 /// The answer of `/api/v1/forks`, the latest last.
-pub fn forks_json(logs: Option<&View>) -> String {
+pub(crate) fn forks_json(logs: Option<&View>) -> String {
     json("forks", logs, |recent, teller| {
         recent.forks.iter().map(|fork| teller.fork_json(fork)).collect()
     })

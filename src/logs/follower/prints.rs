@@ -20,7 +20,7 @@ const SECOND: i64 = 1_000_000_000;
 
 /// A file that need not be read any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Print {
+pub(crate) struct Print {
     /// The file, how far it was read and its bytes; of a compressed one that was not read its size on the disk.
     pub place: Place,
     /// When it was last written, in nanoseconds since 1970. Compressors keep that.
@@ -41,12 +41,12 @@ enum How {
 
 impl Print {
     /// A file that was read up to here.
-    pub fn read(place: Place, modified: i64) -> Self {
+    pub(crate) fn read(place: Place, modified: i64) -> Self {
         Self { place, modified, how: How::Bytes }
     }
 
     /// A rotated file as it lies there. A plain one is known by its bytes, for it may be compressed later.
-    pub fn of(sibling: &Sibling) -> Self {
+    pub(crate) fn of(sibling: &Sibling) -> Self {
         let bytes = || {
             let (file, id) = content::open(&sibling.path).ok()?;
             let size = file.metadata().ok()?.len();
@@ -103,11 +103,11 @@ impl Print {
 
 /// What is remembered of one log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Prints(Arc<Vec<Print>>);
+pub(crate) struct Prints(Arc<Vec<Print>>);
 
 /// What a rotated file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
+pub(crate) enum Known {
     /// It was read, or is from before our time.
     Yes,
     /// Nothing of it was read.
@@ -118,12 +118,12 @@ pub enum Known {
 
 impl Prints {
     /// The rotated files of before our time.
-    pub fn of(siblings: &[Sibling]) -> Self {
+    pub(crate) fn of(siblings: &[Sibling]) -> Self {
         Self(Arc::new(siblings.iter().take(MAX_PRINTS).map(Print::of).collect()))
     }
 
     /// Remembers a file.
-    pub fn add(&mut self, print: Print) {
+    pub(crate) fn add(&mut self, print: Print) {
         let prints = Arc::make_mut(&mut self.0);
         if prints.len() >= MAX_PRINTS {
             prints.remove(0);
@@ -132,12 +132,12 @@ impl Prints {
     }
 
     /// Remembers that nothing is to be had from this file.
-    pub fn add_compressed(&mut self, sibling: &Sibling) {
+    pub(crate) fn add_compressed(&mut self, sibling: &Sibling) {
         self.add(Print::compressed(sibling, How::Compressed));
     }
 
     /// What is remembered of a file that was read, as far as it was.
-    pub fn of_file(&self, id: FileId) -> impl Iterator<Item = &Print> {
+    pub(crate) fn of_file(&self, id: FileId) -> impl Iterator<Item = &Print> {
         self.0
             .iter()
             .rev()
@@ -145,7 +145,7 @@ impl Prints {
     }
 
     /// Forgets what is about to be read on.
-    pub fn forget(&mut self, place: &Place) {
+    pub(crate) fn forget(&mut self, place: &Place) {
         Arc::make_mut(&mut self.0).retain(|one| one.how != How::Bytes || one.place != *place);
     }
 
@@ -153,7 +153,7 @@ impl Prints {
     ///
     /// # Errors
     /// When it has gone since it was listed.
-    pub fn know(&mut self, sibling: &Sibling) -> io::Result<Known> {
+    pub(crate) fn know(&mut self, sibling: &Sibling) -> io::Result<Known> {
         if self.0.iter().any(|one| one.lies_there(sibling)) {
             return Ok(Known::Yes);
         }
@@ -177,7 +177,7 @@ impl Prints {
     }
 
     /// Forgets files that are not there any more, but for the last.
-    pub fn keep(&mut self, siblings: &[Sibling]) {
+    pub(crate) fn keep(&mut self, siblings: &[Sibling]) {
         let is_there = |one: &Print| siblings.iter().any(|sibling| sibling.id == one.place.id);
         let absent = self.0.iter().filter(|one| !is_there(one)).count();
         let mut surplus = absent.saturating_sub(MAX_ABSENT);

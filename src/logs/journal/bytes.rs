@@ -16,8 +16,7 @@ const BEFORE: u64 = 8 * 1024;
 const ASIDE: usize = 4 * 1024;
 
 /// An open file with the pieces of it that were read last.
-pub struct Bytes {
-    /// The file.
+pub(super) struct Bytes {
     pub file: File,
     window: Piece,
     /// From before the window, which stays.
@@ -32,7 +31,7 @@ struct Piece {
 
 impl Bytes {
     /// Nothing is read yet.
-    pub fn new(file: File) -> Self {
+    pub(super) fn new(file: File) -> Self {
         Self { file, window: Piece::default(), aside: Piece::default() }
     }
 
@@ -40,7 +39,7 @@ impl Bytes {
     ///
     /// # Errors
     /// Those of reading.
-    pub fn at(&mut self, offset: u64, count: usize) -> io::Result<&[u8]> {
+    pub(super) fn at(&mut self, offset: u64, count: usize) -> io::Result<&[u8]> {
         let ahead = offset >= self.window.start;
         let (piece, before, least) =
             if ahead { (&mut self.window, BEFORE, WINDOW) } else { (&mut self.aside, 0, ASIDE) };
@@ -53,7 +52,7 @@ impl Bytes {
     }
 
     /// Forgets what was read: the writer may have gone on, or nothing more is to be read for now.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         (self.window, self.aside) = (Piece::default(), Piece::default());
     }
 }

@@ -12,7 +12,12 @@ const XZ_MEMORY: u32 = 16 * 1024;
 
 /// The first bytes, at most `limit`, of what was compressed; `None` if not even its beginning can be
 /// had. `packed` may be cut.
-pub fn beginning(compression: u8, packed: &[u8], limit: usize, out: &mut Vec<u8>) -> Option<()> {
+pub(super) fn beginning(
+    compression: u8,
+    packed: &[u8],
+    limit: usize,
+    out: &mut Vec<u8>,
+) -> Option<()> {
     out.clear();
     match compression {
         XZ => read(lzma_rust2::XzReader::new_mem_limit(packed, false, XZ_MEMORY), limit, out),

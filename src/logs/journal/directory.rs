@@ -13,8 +13,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// A directory that is looked through again when it has changed.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub struct Directory {
-    /// Where it is.
+pub(super) struct Directory {
     pub path: PathBuf,
     /// Why it cannot be looked through.
     pub refused: Option<String>,
@@ -33,7 +32,7 @@ pub struct Directory {
 
 /// What a directory has.
 #[derive(Default)]
-pub struct Listing {
+pub(super) struct Listing {
     /// Files with the name of a journal.
     pub files: Vec<Found>,
     /// Directories that are named by a machine.
@@ -41,8 +40,7 @@ pub struct Listing {
 }
 
 /// A file with the name of a journal.
-pub struct Found {
-    /// Where it is.
+pub(super) struct Found {
     pub path: PathBuf,
     /// Device and inode.
     pub id: (u64, u64),
@@ -52,7 +50,7 @@ pub struct Found {
 
 impl Directory {
     /// Not looked through yet.
-    pub fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf) -> Self {
         let journald = path.file_name().map(|name| name.to_string_lossy().into_owned());
         Self {
             name: path.to_string_lossy().trim_end_matches('/').to_owned(),
@@ -68,34 +66,34 @@ impl Directory {
     }
 
     /// One that was found in another, which is not looked into any deeper.
-    pub fn within(path: PathBuf) -> Self {
+    pub(super) fn within(path: PathBuf) -> Self {
         Self { within: true, ..Self::new(path) }
     }
 
     /// Whether it was found in another.
-    pub fn is_within(&self) -> bool {
+    pub(super) fn is_within(&self) -> bool {
         self.within
     }
 
     /// Whether it is the other place of a journald that was there before us: in `/var`, which is mounted late,
     /// there are entries of earlier boots.
-    pub fn is_late_place_of(&self, other: &Self) -> bool {
+    pub(super) fn is_late_place_of(&self, other: &Self) -> bool {
         !self.early && other.early && self.journald == other.journald
     }
 
     /// Where entries of this chain come from, if they are found here.
-    pub fn origin(&self, chain: u128) -> Origin<'_> {
+    pub(super) fn origin(&self, chain: u128) -> Origin<'_> {
         let (directory, journald, history) = (&*self.name, &*self.journald, self.history);
         Origin { chain, directory, journald, history }
     }
 
     /// Whether this journald writes to it.
-    pub fn is_of(&self, journald: &str) -> bool {
+    pub(super) fn is_of(&self, journald: &str) -> bool {
         self.journald == journald
     }
 
     /// What is in it, if it may have changed or is to be looked through in any case.
-    pub fn look(&mut self, always: bool) -> Option<Listing> {
+    pub(super) fn look(&mut self, always: bool) -> Option<Listing> {
         let found = match self.changed(always) {
             Ok(false) => return None,
             Ok(true) => list(&self.path),
@@ -128,7 +126,7 @@ impl Directory {
 ///
 /// # Errors
 /// That it cannot be looked through.
-pub fn has_files(path: &Path) -> io::Result<bool> {
+pub(crate) fn has_files(path: &Path) -> io::Result<bool> {
     let found = list(path)?;
     let any = |path: &PathBuf| list(path).is_ok_and(|found| !found.files.is_empty());
     Ok(!found.files.is_empty() || found.machines.iter().any(any))
@@ -174,7 +172,7 @@ fn id(meta: &Metadata) -> (u64, u64) {
 ///
 /// # Errors
 /// Those of the system; what is not a regular file is `InvalidInput`.
-pub fn open(found: &Found) -> io::Result<Option<File>> {
+pub(super) fn open(found: &Found) -> io::Result<Option<File>> {
     // It may be a FIFO, whose writer open would wait for.
     let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
     let file = File::options().read(true).custom_flags(nonblocking).open(&found.path)?;
@@ -186,7 +184,7 @@ pub fn open(found: &Found) -> io::Result<Option<File>> {
 }
 
 /// The time, in microseconds since 1970 and since the boot, and which boot that is (0 if not known).
-pub fn now() -> (u64, u64, u128) {
+pub(super) fn now() -> (u64, u64, u128) {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let realtime = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let monotonic = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);

@@ -3,9 +3,9 @@
 use crate::logs::boot::When;
 
 /// A longer value is cut.
-pub const MAX_VALUE: usize = 64 * 1024;
+pub(super) const MAX_VALUE: usize = 64 * 1024;
 /// Bytes within which the name of every field that is kept ends.
-pub const NAME: usize = 28;
+pub(super) const NAME: usize = 28;
 
 /// An entry of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Entry<'_> {
 
 /// A field that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
+pub(super) enum Field {
     /// `MESSAGE`
     Message,
     /// `SYSLOG_IDENTIFIER`
@@ -89,20 +89,20 @@ const FIELDS: [(&[u8], Field); 10] = [
 ];
 
 /// Which field this is, and its value, if it is kept.
-pub fn field(payload: &[u8]) -> Option<(Field, &[u8])> {
+pub(super) fn field(payload: &[u8]) -> Option<(Field, &[u8])> {
     FIELDS.iter().find_map(|(name, field)| Some((*field, payload.strip_prefix(*name)?)))
 }
 
 /// The fields of one entry.
 #[derive(Debug, Default)]
-pub struct Fields {
+pub(super) struct Fields {
     /// By field, and whether the entry has it.
     values: [(bool, Vec<u8>); FIELDS.len()],
 }
 
 impl Fields {
     /// For the next entry.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         for (there, value) in &mut self.values {
             *there = false;
             value.clear();
@@ -110,7 +110,7 @@ impl Fields {
     }
 
     /// Keeps a value; of several with one name, the first.
-    pub fn put(&mut self, field: Field, value: &[u8]) {
+    pub(super) fn put(&mut self, field: Field, value: &[u8]) {
         let (there, kept) = &mut self.values[field as usize];
         if !*there {
             *there = true;
@@ -119,7 +119,7 @@ impl Fields {
     }
 
     /// Whether the message is there.
-    pub fn has_message(&self) -> bool {
+    pub(super) fn has_message(&self) -> bool {
         self.get(Field::Message).is_some()
     }
 
@@ -133,7 +133,7 @@ impl Fields {
     }
 
     /// The entry with these fields.
-    pub fn entry(&self, head: &super::format::EntryHead) -> Entry<'_> {
+    pub(super) fn entry(&self, head: &super::format::EntryHead) -> Entry<'_> {
         Entry {
             realtime_usec: head.realtime,
             monotonic_usec: head.monotonic,

@@ -27,7 +27,7 @@ const TRIES: u64 = 16;
 
 /// What comes next in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub(super) enum Next {
     /// An entry, which stays the next one until it is [passed](JournalFile::pass).
     Entry(EntryHead),
     /// Nothing, for now.
@@ -43,7 +43,7 @@ enum Known {
 }
 
 /// An open journal file, and how far it was read.
-pub struct JournalFile {
+pub(super) struct JournalFile {
     bytes: Bytes,
     /// What its header said last.
     pub header: Header,
@@ -64,7 +64,7 @@ impl JournalFile {
     ///
     /// # Errors
     /// Why it cannot be read.
-    pub fn open(file: File) -> Result<Self, Refusal> {
+    pub(super) fn open(file: File) -> Result<Self, Refusal> {
         let mut bytes = Bytes::new(file);
         let header = header(&mut bytes)?;
         Ok(Self {
@@ -84,7 +84,7 @@ impl JournalFile {
     ///
     /// # Errors
     /// Why it cannot be read any longer.
-    pub fn refresh(&mut self) -> Result<bool, Refusal> {
+    pub(super) fn refresh(&mut self) -> Result<bool, Refusal> {
         let mut count = [0; 8];
         self.bytes.file.read_exact_at(&mut count, format::N_ENTRIES_AT as u64)?;
         if u64::from_le_bytes(count) == self.header.entries {
@@ -100,12 +100,12 @@ impl JournalFile {
     }
 
     /// Entries that were not passed.
-    pub fn left(&self) -> u64 {
+    pub(super) fn left(&self) -> u64 {
         self.header.entries - self.passed
     }
 
     /// Goes on after the entry with this number, or before the first that is later.
-    pub fn seek(&mut self, after: u64) {
+    pub(super) fn seek(&mut self, after: u64) {
         (self.passed, self.head) = (0, None);
         if after < self.header.head_seqnum {
             return;
@@ -129,7 +129,7 @@ impl JournalFile {
     }
 
     /// What comes next.
-    pub fn peek(&mut self) -> Next {
+    pub(super) fn peek(&mut self) -> Next {
         if let Some(head) = self.head {
             return Next::Entry(head);
         }
@@ -148,13 +148,13 @@ impl JournalFile {
     }
 
     /// Passes the entry that comes next.
-    pub fn pass(&mut self) {
+    pub(super) fn pass(&mut self) {
         self.head = None;
         self.passed = (self.passed + 1).min(self.header.entries);
     }
 
     /// Passes what cannot be read; how many entries that is.
-    pub fn pass_unreadable(&mut self) -> u64 {
+    pub(super) fn pass_unreadable(&mut self) -> u64 {
         let count = if self.reference().is_err() && self.array_at(self.passed).is_err() {
             self.left()
         } else {
@@ -165,7 +165,7 @@ impl JournalFile {
     }
 
     /// Reads the fields of an entry; `false` if its message cannot be.
-    pub fn fields(&mut self, head: &EntryHead, fields: &mut Fields) -> bool {
+    pub(super) fn fields(&mut self, head: &EntryHead, fields: &mut Fields) -> bool {
         fields.clear();
         let size = format::item_size(self.header.compact);
         let mut items = std::mem::take(&mut self.items);

@@ -7,17 +7,17 @@ use std::fmt;
 use std::io;
 
 /// The shortest header there is: up to the counts that systemd 187 added.
-pub const HEADER_MIN: usize = 208;
+pub(super) const HEADER_MIN: usize = 208;
 /// Bytes of a header that are looked at.
-pub const HEADER: usize = HEADER_MIN;
+pub(super) const HEADER: usize = HEADER_MIN;
 /// Where the header has its number of entries.
-pub const N_ENTRIES_AT: usize = 152;
+pub(super) const N_ENTRIES_AT: usize = 152;
 /// Bytes before the payload of every object.
-pub const OBJECT_HEADER: usize = 16;
+pub(super) const OBJECT_HEADER: usize = 16;
 /// Bytes of an entry before its items.
-pub const ENTRY_HEADER: usize = 64;
+pub(super) const ENTRY_HEADER: usize = 64;
 /// Bytes of an array before its slots.
-pub const ARRAY_HEADER: usize = 24;
+pub(super) const ARRAY_HEADER: usize = 24;
 
 /// Items of an entry that are looked at; journald itself takes 1024 fields.
 const MAX_ITEMS: usize = 4096;
@@ -28,7 +28,7 @@ const COMPACT: u32 = 1 << 4;
 
 /// Why a file, or a part of it, is not read.
 #[derive(Debug)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// It is shorter than a header, or its header is not written yet.
     Empty,
     /// It does not begin like a journal file.
@@ -88,7 +88,7 @@ pub struct Header {
 ///
 /// # Errors
 /// Why the file cannot be read.
-pub fn header(bytes: &[u8]) -> Result<Header, Refusal> {
+pub(super) fn header(bytes: &[u8]) -> Result<Header, Refusal> {
     if bytes.len() < HEADER_MIN || bytes[..8] == [0; 8] {
         return Err(Refusal::Empty);
     }
@@ -118,10 +118,9 @@ pub fn header(bytes: &[u8]) -> Result<Header, Refusal> {
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// A field with its value.
     Data,
-    /// An entry.
     Entry,
     /// Offsets of entries.
     Array,
@@ -129,7 +128,7 @@ pub enum Kind {
 
 /// What all objects begin with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Object {
+pub(super) struct Object {
     /// How the payload is compressed: 0 is not at all.
     pub compression: u8,
     /// Bytes of the whole object.
@@ -140,7 +139,7 @@ pub struct Object {
 ///
 /// # Errors
 /// [`Refusal::Damaged`].
-pub fn object(bytes: &[u8], kind: Kind) -> Result<Object, Refusal> {
+pub(super) fn object(bytes: &[u8], kind: Kind) -> Result<Object, Refusal> {
     if bytes.len() < OBJECT_HEADER {
         return Err(Refusal::Damaged("an object beyond the end"));
     }
@@ -160,7 +159,7 @@ pub fn object(bytes: &[u8], kind: Kind) -> Result<Object, Refusal> {
 }
 
 /// Bytes of a field's object before its payload.
-pub fn payload_at(compact: bool) -> usize {
+pub(super) fn payload_at(compact: bool) -> usize {
     if compact { 72 } else { 64 }
 }
 
@@ -187,7 +186,7 @@ pub struct EntryHead {
 ///
 /// # Errors
 /// [`Refusal::Damaged`].
-pub fn entry(bytes: &[u8], offset: u64, compact: bool) -> Result<EntryHead, Refusal> {
+pub(super) fn entry(bytes: &[u8], offset: u64, compact: bool) -> Result<EntryHead, Refusal> {
     let size = object(bytes, Kind::Entry)?.size;
     if bytes.len() < ENTRY_HEADER {
         return Err(Refusal::Damaged("an entry beyond the end"));
@@ -209,19 +208,18 @@ pub fn entry(bytes: &[u8], offset: u64, compact: bool) -> Result<EntryHead, Refu
 }
 
 /// Bytes of an entry's reference to a field: the offset, and a hash where offsets have 64 bits.
-pub fn item_size(compact: bool) -> usize {
+pub(super) fn item_size(compact: bool) -> usize {
     if compact { 4 } else { 16 }
 }
 
 /// Bytes of an array's reference to an entry.
-pub fn slot_size(compact: bool) -> usize {
+pub(super) fn slot_size(compact: bool) -> usize {
     if compact { 4 } else { 8 }
 }
 
 /// An array of references to entries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Array {
-    /// Where it is.
+pub(super) struct Array {
     pub offset: u64,
     /// How many slots it has.
     pub slots: u64,
@@ -233,7 +231,7 @@ pub struct Array {
 ///
 /// # Errors
 /// [`Refusal::Damaged`].
-pub fn array(bytes: &[u8], offset: u64, compact: bool) -> Result<Array, Refusal> {
+pub(super) fn array(bytes: &[u8], offset: u64, compact: bool) -> Result<Array, Refusal> {
     let size = object(bytes, Kind::Array)?.size;
     if bytes.len() < ARRAY_HEADER {
         return Err(Refusal::Damaged("an array beyond the end"));
@@ -251,7 +249,7 @@ pub fn array(bytes: &[u8], offset: u64, compact: bool) -> Result<Array, Refusal>
 }
 
 /// References of this many bytes each: the offsets.
-pub fn references(bytes: &[u8], size: usize) -> impl Iterator<Item = u64> + '_ {
+pub(super) fn references(bytes: &[u8], size: usize) -> impl Iterator<Item = u64> + '_ {
     bytes.chunks_exact(size).map(
         move |slot| {
             if size == 4 { u64::from(half(slot, 0)) } else { word(slot, 0) }

@@ -2,7 +2,7 @@
 
 /// What has been counted, and what has been read since the log was opened.
 #[derive(Debug)]
-pub struct Cursor {
+pub(super) struct Cursor {
     /// The first sequence that is new; `None` while what is there is passed over up to its end.
     next: Option<u64>,
     /// One more than the sequence that was read last: the ring is read from its start at each open.
@@ -14,22 +14,22 @@ impl Cursor {
     ///
     /// The end is read up to, not sought: a seek does not tell its sequence, and without that neither
     /// could the first position be stored nor the first loss be counted.
-    pub fn at_end() -> Self {
+    pub(super) fn at_end() -> Self {
         Self { next: None, read: None }
     }
 
     /// New from this sequence.
-    pub fn at(next: u64) -> Self {
+    pub(super) fn at(next: u64) -> Self {
         Self { next: Some(next), read: None }
     }
 
     /// The first sequence that is new, once it is known.
-    pub fn next(&self) -> Option<u64> {
+    pub(super) fn next(&self) -> Option<u64> {
         self.next
     }
 
     /// A record was read: if it is new, how many before it were lost.
-    pub fn take(&mut self, sequence: u64) -> Option<u64> {
+    pub(super) fn take(&mut self, sequence: u64) -> Option<u64> {
         let after = sequence.saturating_add(1);
         self.read = Some(after);
         let lost = sequence.checked_sub(self.next?)?;
@@ -39,7 +39,7 @@ impl Cursor {
 
     /// A record without a sequence was read: whether it is known to be new. Where it is not, it is
     /// counted as lost if those around it turn out to be.
-    pub fn pass(&mut self) -> bool {
+    pub(super) fn pass(&mut self) -> bool {
         let new = self.next.is_some() && self.next == self.read;
         if new {
             self.next = self.next.map(|next| next.saturating_add(1));
@@ -49,7 +49,7 @@ impl Cursor {
     }
 
     /// There is nothing more.
-    pub fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         match (self.next, self.read) {
             (None, read) => self.next = Some(read.unwrap_or(0)),
             // A virtual machine that was set back has the same boot and lower sequences: what comes

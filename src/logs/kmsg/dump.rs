@@ -7,20 +7,20 @@ use super::record::{Record, parse};
 use crate::logs::header;
 
 /// Whether a file that begins so is a copy of `/dev/kmsg`: its first line is a record.
-pub fn is_dump(head: &[u8]) -> bool {
+pub(crate) fn is_dump(head: &[u8]) -> bool {
     parse(head).is_ok()
 }
 
 /// Reads a copy of `/dev/kmsg` line by line.
 #[derive(Debug, Default)]
-pub struct Dump {
+pub(crate) struct Dump {
     fragments: Fragments,
     damaged: u64,
 }
 
 impl Dump {
     /// Takes a line, without its newline; hands out what has become whole.
-    pub fn take(&mut self, line: &[u8], hand: impl FnMut(&Record<'_>)) {
+    pub(crate) fn take(&mut self, line: &[u8], hand: impl FnMut(&Record<'_>)) {
         match parse(line) {
             Ok(record) => self.fragments.take(record, hand),
             // ` KEY=value` of the record before, or nothing after the last newline.
@@ -30,7 +30,7 @@ impl Dump {
     }
 
     /// After the last line; returns how many lines were neither record nor part of one.
-    pub fn end(mut self, hand: impl FnMut(&Record<'_>)) -> u64 {
+    pub(crate) fn end(mut self, hand: impl FnMut(&Record<'_>)) -> u64 {
         self.fragments.hand_out(hand);
         self.damaged
     }
@@ -38,18 +38,16 @@ impl Dump {
 
 /// A line that `dmesg` printed, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dmesg<'a> {
+pub(crate) struct Dmesg<'a> {
     /// Facility times 8 plus severity, with `dmesg --raw`.
     pub priority: Option<u8>,
-    /// Microseconds since boot.
     pub micros: u64,
-    /// What it says.
     pub text: &'a [u8],
 }
 
 /// Takes apart `[    5.123456] text`, perhaps with `<4>` in front, or with the caller's column
 /// (`[    T1]`, `[   C0]`) behind the time. `None` for any other line.
-pub fn dmesg_line(line: &[u8]) -> Option<Dmesg<'_>> {
+pub(crate) fn dmesg_line(line: &[u8]) -> Option<Dmesg<'_>> {
     let (priority, rest) = header::priority(line);
     let (time, rest) = bracketed(rest)?;
     let micros = micros(time)?;
@@ -64,7 +62,7 @@ pub fn dmesg_line(line: &[u8]) -> Option<Dmesg<'_>> {
 }
 
 /// What `dmesg --decode` puts in front, `kern  :warn  : `, as a number; and what follows.
-pub fn decoded(line: &[u8]) -> Option<(u8, &[u8])> {
+pub(crate) fn decoded(line: &[u8]) -> Option<(u8, &[u8])> {
     // As util-linux names them, in the order of syslog(3).
     const FACILITIES: [&[u8]; 12] = [
         b"kern",
@@ -94,7 +92,7 @@ pub fn decoded(line: &[u8]) -> Option<(u8, &[u8])> {
 
 /// The text of a line that `dmesg --human` printed: after `[Nov20 05:08] ` in a new minute, or after
 /// `[  +0.000012] `, the time since the line before.
-pub fn human(line: &[u8]) -> Option<&[u8]> {
+pub(crate) fn human(line: &[u8]) -> Option<&[u8]> {
     let (time, text) = bracketed(line)?;
     let since = time.strip_prefix(b"+").is_some_and(|time| micros(time).is_some());
     let minute = header::MONTHS.iter().any(|month| time.starts_with(&month[..]))

@@ -7,7 +7,7 @@ const MAX_MESSAGE: usize = 64 * 1024;
 
 /// A message that may not be whole yet.
 #[derive(Debug, Default)]
-pub struct Fragments {
+pub(super) struct Fragments {
     held: Option<Record<'static>>,
     /// The sequence of the last fragment in it.
     last: u64,
@@ -15,7 +15,7 @@ pub struct Fragments {
 
 impl Fragments {
     /// Hands out a message when it is known to be whole: at once, or when the next one begins.
-    pub fn take(&mut self, record: Record<'_>, mut hand: impl FnMut(&Record<'_>)) {
+    pub(super) fn take(&mut self, record: Record<'_>, mut hand: impl FnMut(&Record<'_>)) {
         if let Some(held) = &mut self.held
             && record.part == Part::Rest
             // With a gap between them it is not known to be the rest of this one.
@@ -36,14 +36,14 @@ impl Fragments {
     }
 
     /// Hands out what is there, because the rest is waited for no longer.
-    pub fn hand_out(&mut self, mut hand: impl FnMut(&Record<'_>)) {
+    pub(super) fn hand_out(&mut self, mut hand: impl FnMut(&Record<'_>)) {
         if let Some(held) = self.held.take() {
             hand(&held);
         }
     }
 
     /// The sequence of the first fragment that has not been handed out.
-    pub fn first(&self) -> Option<u64> {
+    pub(super) fn first(&self) -> Option<u64> {
         self.held.as_ref().map(|held| held.sequence)
     }
 }

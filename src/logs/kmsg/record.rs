@@ -23,8 +23,6 @@ pub struct Record<'a> {
     pub micros: u64,
     /// Which part of a message it is.
     pub part: Part,
-    /// In whose context it was written, where the kernel notes it (`CONFIG_PRINTK_CALLER`).
-    pub caller: Option<Caller>,
     /// The text, with escapes decoded; it may have several lines.
     pub message: Cow<'a, [u8]>,
 }
@@ -41,25 +39,16 @@ pub enum Part {
     Rest,
 }
 
-/// In whose context the kernel wrote a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caller {
-    /// A thread, by its number in the first pid namespace.
-    Thread(u32),
-    /// A CPU outside threads: an interrupt.
-    Cpu(u32),
-}
-
 /// These bytes are no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Damaged;
+pub(crate) struct Damaged;
 
 /// Takes a record apart. Fields after the flag that are not known, and lines ` KEY=value`, are passed
 /// over, as the kernel's documentation asks.
 ///
 /// # Errors
 /// When priority, sequence, time, flag and `;` are not all there.
-pub fn parse(bytes: &[u8]) -> Result<Record<'_>, Damaged> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Record<'_>, Damaged> {
     let line = &bytes[..memchr(b'\n', bytes).unwrap_or(bytes.len())];
     let end = memchr(b';', line).ok_or(Damaged)?;
     let mut fields = line[..end].split(|&byte| byte == b',');
@@ -79,7 +68,6 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, Damaged> {
         sequence,
         micros,
         part,
-        caller: fields.find_map(caller),
         message: unescape(&line[end + 1..]),
     })
 }
@@ -113,15 +101,6 @@ fn number<T: FromStr>(digits: &[u8]) -> Result<T, Damaged> {
     let text = std::str::from_utf8(digits).map_err(|_| Damaged)?;
     // parse would take a sign as well.
     if text.starts_with('+') { Err(Damaged) } else { text.parse().map_err(|_| Damaged) }
-}
-
-/// `caller=T1234` or `caller=C1`.
-fn caller(field: &[u8]) -> Option<Caller> {
-    match field.strip_prefix(b"caller=")?.split_first()? {
-        (b'T', thread) => number(thread).ok().map(Caller::Thread),
-        (b'C', cpu) => number(cpu).ok().map(Caller::Cpu),
-        _ => None,
-    }
 }
 
 /// Decodes `\xNN`: the kernel writes backslashes, and all that is not printable ASCII, so. One that the
@@ -164,26 +143,25 @@ mod tests {
         let whole = |bytes: &'static str| {
             let record = parse(bytes.as_bytes()).unwrap();
             let numbers = (record.facility, record.level, record.sequence, record.micros);
-            (numbers, record.part, record.caller, text(&record.message))
+            (numbers, record.part, text(&record.message))
         };
-        let kernel =
-            |part, caller, message: &str| ((0, 6, 9, 51), part, caller, message.to_owned());
-        for (bytes, part, caller, message) in [
-            ("6,9,51,-;text\n", Part::Whole, None, "text"),
-            ("6,9,51,-;a; b, c", Part::Whole, None, "a; b, c"),
-            ("6,9,51,-;\n", Part::Whole, None, ""),
-            ("6,9,51,-; SPACE\n SUBSYSTEM=acpi\n DEVICE=+acpi:P\n", Part::Whole, None, " SPACE"),
-            ("6,9,51,c;start ", Part::Fragment, None, "start "),
-            ("6,9,51,+;rest", Part::Rest, None, "rest"),
-            ("6,9,51,?;later", Part::Whole, None, "later"),
-            ("6,9,51,-,caller=T1234;t", Part::Whole, Some(Caller::Thread(1234)), "t"),
-            ("6,9,51,c,new,caller=C3,x=y;t", Part::Fragment, Some(Caller::Cpu(3)), "t"),
-            ("6,9,51,-,caller=X1;t", Part::Whole, None, "t"),
-            ("6,9,51,-;\\x09a\\x5cb\\x0aé\\xc3\\xA9", Part::Whole, None, "\ta\\b\néé"),
-            ("6,9,51,-;cut \\x0", Part::Whole, None, "cut \\x0"),
-            ("6,9,51,-;no \\y41 \\xg1\\x\\x5c", Part::Whole, None, "no \\y41 \\xg1\\x\\"),
+        let kernel = |part, message: &str| ((0, 6, 9, 51), part, message.to_owned());
+        for (bytes, part, message) in [
+            ("6,9,51,-;text\n", Part::Whole, "text"),
+            ("6,9,51,-;a; b, c", Part::Whole, "a; b, c"),
+            ("6,9,51,-;\n", Part::Whole, ""),
+            ("6,9,51,-; SPACE\n SUBSYSTEM=acpi\n DEVICE=+acpi:P\n", Part::Whole, " SPACE"),
+            ("6,9,51,c;start ", Part::Fragment, "start "),
+            ("6,9,51,+;rest", Part::Rest, "rest"),
+            ("6,9,51,?;later", Part::Whole, "later"),
+            ("6,9,51,-,caller=T1234;t", Part::Whole, "t"),
+            ("6,9,51,c,new,caller=C3,x=y;t", Part::Fragment, "t"),
+            ("6,9,51,-,caller=X1;t", Part::Whole, "t"),
+            ("6,9,51,-;\\x09a\\x5cb\\x0aé\\xc3\\xA9", Part::Whole, "\ta\\b\néé"),
+            ("6,9,51,-;cut \\x0", Part::Whole, "cut \\x0"),
+            ("6,9,51,-;no \\y41 \\xg1\\x\\x5c", Part::Whole, "no \\y41 \\xg1\\x\\"),
         ] {
-            assert_eq!(whole(bytes), kernel(part, caller, message), "{bytes}");
+            assert_eq!(whole(bytes), kernel(part, message), "{bytes}");
         }
         assert_eq!(whole("30,0,0,-;x").0, (3, 6, 0, 0));
         assert_eq!(whole("2047,18446744073709551615,0,-;x").0, (255, 7, u64::MAX, 0));
@@ -253,22 +231,15 @@ mod tests {
         fn what_the_kernel_put_together_is_taken_apart(
             facility: u8, level in 0u8..8, sequence: u64, micros: u64,
             part in prop_oneof![Just(Part::Whole), Just(Part::Fragment), Just(Part::Rest)],
-            caller in proptest::option::of(
-                any::<u32>().prop_flat_map(|n| prop_oneof![
-                    Just(Caller::Thread(n)), Just(Caller::Cpu(n))])),
+            from in "(,caller=[TC][0-9]{1,10})?",
             message in proptest::collection::vec(any::<u8>(), 0..60),
         ) {
             let flag = match part { Part::Whole => '-', Part::Fragment => 'c', Part::Rest => '+' };
-            let from = match caller {
-                None => String::new(),
-                Some(Caller::Thread(thread)) => format!(",caller=T{thread}"),
-                Some(Caller::Cpu(cpu)) => format!(",caller=C{cpu}"),
-            };
             let prefix = u16::from(facility) << 3 | u16::from(level);
             let bytes = format!(
                 "{prefix},{sequence},{micros},{flag}{from};{}\n SUBSYSTEM=x\n", escape(&message));
             let message = Cow::Owned(message);
-            let record = Record { facility, level, sequence, micros, part, caller, message };
+            let record = Record { facility, level, sequence, micros, part, message };
             prop_assert_eq!(parse(bytes.as_bytes()), Ok(record));
         }
     }

@@ -6,16 +6,16 @@
 
 /// Only so much of a message makes its shape: long enough for what a programmer wrote, and with a
 /// syslog header it fits in an example.
-pub const MAX_BYTES: usize = 400;
+pub(super) const MAX_BYTES: usize = 400;
 /// A Drain leaf compares word by word.
-pub const MAX_TOKENS: usize = 64;
+pub(super) const MAX_TOKENS: usize = 64;
 
 /// Markers; the greater one matches all that the lesser does.
-pub const DIGITS: u8 = 1;
+pub(super) const DIGITS: u8 = 1;
 /// Anything without white space.
-pub const WORD: u8 = 2;
+pub(super) const WORD: u8 = 2;
 /// Anything, perhaps with white space.
-pub const TEXT: u8 = 3;
+pub(super) const TEXT: u8 = 3;
 
 const DIGIT: u8 = 1;
 const HEX: u8 = 2;
@@ -48,7 +48,7 @@ const CLASS: [u8; 256] = {
 
 /// What the words do not tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Gaps {
+pub(super) struct Gaps {
     /// White space other than one space between two words.
     pub wide: bool,
     /// There is more of the message.
@@ -60,7 +60,7 @@ const BUFFER: usize = 512;
 
 /// Reused from line to line.
 #[derive(Debug)]
-pub struct Mask {
+pub(super) struct Mask {
     out: Box<[u8; BUFFER]>,
     length: usize,
     clean: Vec<u8>,
@@ -74,12 +74,12 @@ impl Default for Mask {
 
 impl Mask {
     /// Words and markers, one space between two; nothing for a blank message.
-    pub fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         &self.out[..self.length]
     }
 
     /// Masks one message.
-    pub fn fill(&mut self, message: &[u8]) -> Gaps {
+    pub(super) fn fill(&mut self, message: &[u8]) -> Gaps {
         let text = beginning(message);
         let mut pass = Pass { text, out: &mut self.out, length: 0, at: 0, start: 0, tokens: 1 };
         let mut gaps = if text.is_ascii() {
@@ -130,7 +130,7 @@ fn clean(text: &[u8], out: &mut Vec<u8>) {
 
 /// Whether it can be printed anywhere as it is: nothing that is unseen, turns the direction of writing
 /// or is not allowed in YAML.
-pub fn shown(character: char) -> bool {
+pub(super) fn shown(character: char) -> bool {
     matches!(character, ' '..='~' | '¡'..='¬' | '®'..='ÿ' | '‐'..='‧' | '‰'..='⁞' | '₠'..='⿿'
         | '、'..='〿' | '！'..='｠' | '\u{1F300}'..='\u{1FAFF}')
         || character.is_alphanumeric()

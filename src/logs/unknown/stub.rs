@@ -6,7 +6,7 @@ use super::mask::{self, DIGITS, Gaps, TEXT, WORD};
 const LITERAL: usize = 5;
 
 /// The words with `<*>` for each hole.
-pub fn text(mask: &[u8], gaps: Gaps) -> String {
+pub(super) fn text(mask: &[u8], gaps: Gaps) -> String {
     let mut text = String::with_capacity(mask.len() + 16);
     for piece in mask.split_inclusive(|&byte| byte <= TEXT) {
         let (fixed, hole) = match piece.split_last() {
@@ -23,7 +23,7 @@ pub fn text(mask: &[u8], gaps: Gaps) -> String {
 }
 
 /// Bytes of a log as text on one line: what is not UTF-8 or cannot be seen is written as an escape.
-pub fn printable(bytes: &[u8]) -> String {
+pub(super) fn printable(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -43,7 +43,7 @@ pub fn printable(bytes: &[u8]) -> String {
 }
 
 /// An expression that every line of the shape matches.
-pub fn pattern(mask: &[u8], gaps: Gaps) -> String {
+pub(super) fn pattern(mask: &[u8], gaps: Gaps) -> String {
     let space = if gaps.wide { r"\s+" } else { " " };
     let edge = if gaps.wide { r"\s*" } else { "" };
     let mut pattern = format!("^{edge}");
@@ -91,7 +91,7 @@ fn id(program: Option<&str>, mask: &[u8]) -> String {
 }
 
 /// A signature to be filled in.
-pub fn signature(
+pub(super) fn signature(
     program: Option<&str>,
     exactly: bool,
     mask: &[u8],

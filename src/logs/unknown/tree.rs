@@ -7,7 +7,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use super::mask::{TEXT, WORD};
 
 /// So many templates are compared with a message at most.
-pub const LEAF: usize = 64;
+pub(super) const LEAF: usize = 64;
 
 /// Three of five words must be the same, holes included.
 const SIMILAR: (usize, usize) = (3, 5);
@@ -17,7 +17,7 @@ const NAMED: u32 = 1;
 
 /// Words with holes.
 #[derive(Debug)]
-pub struct Template {
+pub(super) struct Template {
     /// As [`super::mask::Mask`] writes them.
     pub mask: Box<[u8]>,
     /// A hash of each word, whatever the kinds of its holes.
@@ -26,26 +26,26 @@ pub struct Template {
 
 /// A message on its way to a template; reused.
 #[derive(Debug, Default)]
-pub struct Words {
+pub(super) struct Words {
     hashes: Vec<u32>,
     plain: Vec<u8>,
 }
 
 impl Words {
     /// Takes masked words up.
-    pub fn fill(&mut self, seed: &RandomState, mask: &[u8]) {
+    pub(super) fn fill(&mut self, seed: &RandomState, mask: &[u8]) {
         plain(mask, &mut self.plain);
         self.hashes.clear();
         self.hashes.extend(self.plain.split(|&byte| byte == b' ').map(|word| hash(seed, word)));
     }
 
     /// The template of this message alone.
-    pub fn template(&self, mask: &[u8]) -> Template {
+    pub(super) fn template(&self, mask: &[u8]) -> Template {
         Template { mask: mask.into(), words: self.hashes.as_slice().into() }
     }
 
     /// The leaf for messages of the program that have as many words and begin alike.
-    pub fn leaf(&self, seed: &RandomState, program: Option<&[u8]>) -> u64 {
+    pub(super) fn leaf(&self, seed: &RandomState, program: Option<&[u8]>) -> u64 {
         let first = self.plain.split(|&byte| byte == b' ').next().unwrap_or_default();
         let mut hasher = seed.build_hasher();
         hash_program(&mut hasher, program);
@@ -58,7 +58,7 @@ impl Words {
 }
 
 /// Feeds a program's name so that no other input can look the same.
-pub fn hash_program(hasher: &mut impl std::hash::Hasher, program: Option<&[u8]>) {
+pub(super) fn hash_program(hasher: &mut impl std::hash::Hasher, program: Option<&[u8]>) {
     hasher.write_usize(program.map_or(usize::MAX, <[u8]>::len));
     hasher.write(program.unwrap_or_default());
 }
@@ -71,7 +71,7 @@ fn is_constant(first: &[u8]) -> bool {
 }
 
 /// The words with one kind of hole.
-pub fn plain(mask: &[u8], out: &mut Vec<u8>) {
+pub(super) fn plain(mask: &[u8], out: &mut Vec<u8>) {
     out.clear();
     out.extend(mask.iter().map(|&byte| if byte <= TEXT { WORD } else { byte }));
 }
@@ -158,7 +158,7 @@ fn common(own: &[u8], other: &[u8]) -> (usize, usize) {
 /// The inner nodes of Drain's tree have nothing but the way to the leaves, so a map from the whole way
 /// does for them. A leaf without templates is gone: there are never more leaves than templates.
 #[derive(Debug, Default)]
-pub struct Tree {
+pub(super) struct Tree {
     leaves: HashMap<u64, Vec<u32>>,
     pub templates: Vec<Template>,
     /// Of each slot.
@@ -167,7 +167,7 @@ pub struct Tree {
 
 impl Tree {
     /// The slot of the most similar template, which then covers the message too.
-    pub fn find(
+    pub(super) fn find(
         &mut self,
         seed: &RandomState,
         leaf: u64,
@@ -185,12 +185,12 @@ impl Tree {
     }
 
     /// The slots of a leaf that can take no more.
-    pub fn full(&self, leaf: u64) -> Option<&[u32]> {
+    pub(super) fn full(&self, leaf: u64) -> Option<&[u32]> {
         self.leaves.get(&leaf).map(Vec::as_slice).filter(|slots| slots.len() >= LEAF)
     }
 
     /// Hangs a template in a slot: the next one, or one whose template goes.
-    pub fn put(&mut self, slot: usize, leaf: u64, template: Template) {
+    pub(super) fn put(&mut self, slot: usize, leaf: u64, template: Template) {
         #[expect(clippy::cast_possible_truncation, reason = "as many as there are shapes")]
         let name = slot as u32;
         if slot == self.templates.len() {
@@ -210,7 +210,8 @@ impl Tree {
     }
 
     /// About how many bytes it takes.
-    pub fn bytes(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
         let own = |template: &Template| {
             size_of::<Template>() + 8 + template.mask.len() + 4 * template.words.len()
         };

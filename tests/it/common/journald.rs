@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::eventually;
 use rustix::process::{Pid, Signal, kill_process};
-use telltale_exporter::logs::journal::{Position, Reader};
+use telltale_exporter::internals::journal::{Position, Reader};
 
 pub const JOURNALD: &str = "/lib/systemd/systemd-journald";
 pub const REMOTE: &str = "/lib/systemd/systemd-journal-remote";

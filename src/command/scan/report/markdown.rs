@@ -6,7 +6,7 @@ use super::{Report, counted, escaped, flat, left_out, size, span, thousands};
 use crate::logs::signature::Verdict;
 
 /// The report as Markdown, of the kind with tables.
-pub fn markdown(report: &Report) -> String {
+pub(crate) fn markdown(report: &Report) -> String {
     let mut out = format!(
         "{} ({}) read, {} unknown.\n",
         counted(report.lines, "line"),
@@ -58,11 +58,7 @@ pub fn markdown(report: &Report) -> String {
         for shape in &report.unknown {
             let about = if shape.about { "about " } else { "" };
             let _ = write!(out, "\n{about}{}:\n\n", counted(shape.count, "line"));
-            out.push_str(&block(&format!(
-                "{}\n{}",
-                escaped(&shape.shape),
-                escaped(&shape.example)
-            )));
+            out.push_str(&block(&format!("{}\n{}", escaped(&shape.text), escaped(&shape.example))));
         }
     }
     if !report.errors.is_empty() {

@@ -49,7 +49,7 @@ fn report() -> Report {
         "\x1b[2Jx``` | <script>alert(1)</script> \u{9b}31m\u{202e}`` \r\nNov".to_owned();
     hostile.first = hostile.last;
     let shape = Shape {
-        shape: "app: worker * gave up after * ms".to_owned(),
+        text: "app: worker * gave up after * ms".to_owned(),
         count: 12_345,
         about: false,
         example: "Nov 20 05:08:30 web04 app[9]: worker 7 gave up after 30 ms".to_owned(),

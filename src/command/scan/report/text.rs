@@ -5,7 +5,7 @@ use crate::logs::signature::{Severity, Verdict};
 
 /// How it may look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub(crate) struct Look {
     /// Columns; fewer than 40 count as 40.
     pub width: usize,
     /// Colours: on a terminal whose user has not set `NO_COLOR`.
@@ -21,7 +21,7 @@ const RED: &str = "1;31";
 const YELLOW: &str = "1;33";
 
 /// The report as text.
-pub fn text(report: &Report, look: Look) -> String {
+pub(crate) fn text(report: &Report, look: Look) -> String {
     let mut page = Page { out: String::new(), look: Look { width: look.width.max(40), ..look } };
     let summary = format!(
         "{} ({}): {} known in {}, {} unknown",
@@ -85,7 +85,7 @@ fn unknown(page: &mut Page, report: &Report) {
     let heading = format!("Lines nobody knows: {}{about}", thousands(report.unmatched));
     page.line("", &heading, BOLD);
     for shape in &report.unknown {
-        page.line(&format!("{:>9}  ", thousands(shape.count)), &escaped(&shape.shape), "");
+        page.line(&format!("{:>9}  ", thousands(shape.count)), &escaped(&shape.text), "");
         page.line("           ", &escaped(&shape.example), DIM);
     }
     page.wrapped(
