@@ -58,3 +58,31 @@ fn small_logs_that_begin_alike_are_told_apart_over_rotations() {
         scene.counted();
     }
 }
+
+/// `log~` and the like are names of no rotated file, and keep the old one.
+#[test]
+fn a_log_is_saved_by_an_editor_that_keeps_a_backup() {
+    for backup in ["log~", "log.bak"] {
+        let mut scene = Scene::new("log");
+        scene.append("log", 0);
+        scene.start();
+        scene.append("log", 40);
+        scene.counted();
+        for stopped in [false, true] {
+            if stopped {
+                scene.stop();
+            }
+            let _ = fs::remove_file(scene.path(backup));
+            fs::hard_link(scene.path("log"), scene.path(backup)).unwrap();
+            fs::copy(scene.path("log"), scene.path(".new")).unwrap();
+            scene.append(".new", 2);
+            fs::rename(scene.path(".new"), scene.path("log")).unwrap();
+            if stopped {
+                scene.start();
+            }
+            scene.counted();
+            scene.append("log", 1);
+            scene.counted();
+        }
+    }
+}

@@ -147,7 +147,9 @@ impl Follower {
     ) -> io::Result<bool> {
         let place = self.generations[nth].kept.place;
         let size = self.generations[nth].content.as_ref().and_then(Content::size);
-        let Some((file, id)) = there.filter(|_| size.is_some_and(|(_, links, _)| links == 0))
+        // An editor may keep the old file as a backup; of few bytes that would be no evidence.
+        let may_be = |links| links == 0 || place.offset >= EVIDENCE;
+        let Some((file, id)) = there.filter(|_| size.is_some_and(|(_, links, _)| may_be(links)))
         else {
             return Ok(false);
         };
