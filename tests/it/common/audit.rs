@@ -45,6 +45,9 @@ pub struct AuditScene {
     _lock: File,
 }
 
+/// `AUDIT_BACKLOG_WAIT_TIME` of `kernel/audit.c`, at HZ=250.
+const DEFAULT_WAIT_JIFFIES: u32 = 15_000;
+
 impl AuditScene {
     /// `None` where the test cannot run: it needs root and a host without an audit daemon.
     pub fn start() -> Option<Self> {
@@ -69,6 +72,8 @@ impl AuditScene {
             .spawn()
             .unwrap();
         eventually("auditd registers", || status()["pid"] == u64::from(auditd.id()));
+        // The kernel's own; a test that was killed may have left a shorter one.
+        auditctl(&format!("--backlog_wait_time {DEFAULT_WAIT_JIFFIES}"));
         let uid = free_uid();
         Some(Self { auditd, before, rules: Vec::new(), uid, dir, _lock: lock })
     }
