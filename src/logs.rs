@@ -27,6 +27,8 @@ pub(crate) mod kmsg;
 pub(crate) mod lines;
 pub(crate) mod logrotate;
 pub(crate) mod matcher;
+#[cfg(test)]
+mod model_files;
 pub(crate) mod patterns;
 pub(crate) mod records;
 pub(crate) mod rotated;

@@ -59,6 +59,11 @@ impl FileId {
     }
 }
 
+/// Whether both are the same file, whatever is in it: the one that is at `path` or was there a moment ago.
+pub(super) fn is_same_file(before: &FileId, now: &FileId, path: &Path) -> bool {
+    before == now && !was_given_again(before, now, path)
+}
+
 /// Whether device and inode were given to another file since: the one that is at `path` or was there a moment ago.
 /// What overlayfs has copied up is the same file.
 pub(super) fn was_given_again(before: &FileId, now: &FileId, path: &Path) -> bool {

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::clock;
-use super::content::{self, FileId, SPAN, was_given_again};
+use super::content::{self, FileId, SPAN, is_same_file};
 use super::counts::{Counter, Counts, File, Form, Published, Shared};
 use super::effects::Effects;
 use super::follower::{At, Follower, Look};
@@ -93,7 +93,7 @@ impl ReadFor {
     /// The log that a file, which is under this path or beside it, is being read for.
     fn log_of(&self, id: FileId, path: &Path) -> Option<&Path> {
         let (read, log) = self.0.get(&id)?;
-        (!was_given_again(read, &id, path)).then_some(log.as_path())
+        is_same_file(read, &id, path).then_some(log.as_path())
     }
 }
 

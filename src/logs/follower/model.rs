@@ -32,8 +32,8 @@ mod world;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
+use crate::logs::model_files::{config, paces, ticks};
 use world::World;
 
 /// Rotated files that are kept.
@@ -146,13 +146,10 @@ struct Host {
 }
 
 fn host() -> impl Strategy<Value = Host> {
-    const MILLI: i64 = 1_000_000;
     let names = prop_oneof![2 => Just(Names::Down), 1 => Just(Names::Up), 1 => Just(Names::Dates)];
-    let tick = prop_oneof![Just(MILLI), Just(4 * MILLI), Just(1000 * MILLI), Just(2000 * MILLI)];
-    let pace = prop_oneof![Just(10_000), Just(MILLI), Just(30 * MILLI), Just(700 * MILLI)];
     let piece = prop_oneof![Just(7usize), Just(100), Just(5000)];
     let inodes = prop_oneof![Just(Inodes::Fresh), Just(Inodes::Recycled), Just(Inodes::CopiedUp)];
-    (names, tick, pace, piece, inodes).prop_map(|(names, tick, pace, piece, inodes)| Host {
+    (names, ticks(), paces(), piece, inodes).prop_map(|(names, tick, pace, piece, inodes)| Host {
         names,
         tick,
         pace,
@@ -161,19 +158,8 @@ fn host() -> impl Strategy<Value = Host> {
     })
 }
 
-fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: setting("PROPTEST_CASES").unwrap_or(200),
-        // The same each time, so that a change is judged by itself; the long form tries others.
-        // A seed means another schedule as soon as the model can do something more.
-        failure_persistence: None,
-        rng_seed: RngSeed::Fixed(setting("PROPTEST_RNG_SEED").unwrap_or(1)),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(config())]
 
     #[test]
     fn every_line_is_counted_once(

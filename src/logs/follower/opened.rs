@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind::NotFound, ErrorKind::PermissionDenied};
 use std::path::Path;
 
-use super::super::content::{self, Chunk, Content, Place, was_given_again};
+use super::super::content::{self, Chunk, Content, Place, is_same_file};
 use super::super::rotated::Sibling;
 use super::EVIDENCE;
 
@@ -16,9 +16,7 @@ pub(super) fn created(sibling: &Sibling) -> i64 {
 /// Whether the file of this place may have been replaced by a copy of it, as editors and rsync do: it is under no
 /// name of a rotated one.
 pub(super) fn may_be_replaced(place: &Place, siblings: &[Sibling]) -> bool {
-    let is_it = |sibling: &Sibling| {
-        sibling.id == place.id && !was_given_again(&place.id, &sibling.id, &sibling.path)
-    };
+    let is_it = |sibling: &Sibling| is_same_file(&place.id, &sibling.id, &sibling.path);
     place.offset > 0 && !siblings.iter().any(is_it)
 }
 

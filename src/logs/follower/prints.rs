@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::content::{self, FileId, Place, was_given_again};
+use super::super::content::{self, FileId, Place, is_same_file};
 use super::super::rotated::Sibling;
 use super::EVIDENCE;
 use super::opened::{holds, look_into_head};
@@ -72,8 +72,7 @@ impl Print {
 
     /// Whether a sibling is the same file, whatever is in it.
     fn is_file(&self, sibling: &Sibling) -> bool {
-        let id = &self.place.id;
-        *id == sibling.id && !was_given_again(id, &sibling.id, &sibling.path)
+        is_same_file(&self.place.id, &sibling.id, &sibling.path)
     }
 
     /// Whether both were last written within the same second: FAT, tar and old compressors keep no more.

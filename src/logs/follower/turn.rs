@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-use super::super::content::{self, Content, FileId, Place, was_given_again};
+use super::super::content::{self, Content, FileId, Place, is_same_file, was_given_again};
 use super::super::effects::{Effects, Lost, Rotation};
 use super::super::lines::{Lines, MAX_LINE};
 use super::super::rotated::{self, Sibling};
@@ -88,8 +88,7 @@ impl Follower {
 
     /// Whether a file is none of the generations.
     fn owns_not(&self, id: FileId) -> bool {
-        let is_it = |one: &FileId| *one == id && !was_given_again(one, &id, &self.real);
-        !self.files().any(|one| is_it(&one))
+        !self.files().any(|one| is_same_file(&one, &id, &self.real))
     }
 
     /// Whether all that is missing is the live file, and it is still under its name. Listing thousands
@@ -103,8 +102,7 @@ impl Follower {
         let (Some(one), None) = (missing.next(), missing.next()) else { return Ok(false) };
         let Some((file, id)) = there else { return Ok(false) };
         let before = one.kept.place.id;
-        if one.kept.role != Role::Live || id != before || was_given_again(&before, &id, &self.real)
-        {
+        if one.kept.role != Role::Live || !is_same_file(&before, &id, &self.real) {
             return Ok(false);
         }
         one.content = Content::at(file, false, &one.kept.place)?;
@@ -185,7 +183,7 @@ impl Follower {
     fn moved_away(&self, there: Option<FileId>, siblings: &[Sibling]) -> Vec<Sibling> {
         let read = self.generations.iter().rev().find(|one| one.kept.place.offset > 0);
         let Some(place) = read.map(|one| one.kept.place) else { return Vec::new() };
-        let is_it = |id: FileId| id == place.id && !was_given_again(&place.id, &id, &self.real);
+        let is_it = |id: FileId| is_same_file(&place.id, &id, &self.real);
         let beside = there.is_some_and(is_it) || siblings.iter().any(|one| is_it(one.id));
         let Some(base) = self.real.file_name() else { return Vec::new() };
         if beside || siblings.iter().any(|one| place.offset >= EVIDENCE && holds(one, &place)) {
@@ -219,15 +217,10 @@ impl Follower {
             return Ok(None);
         };
         let place = &live.kept.place;
-        let other = match there.filter(|(_, id)| *id == place.id) {
-            // An inode that was given out again is another file.
-            Some((file, id)) => {
-                !was_given_again(&place.id, id, &self.path)
-                    && Content::at(file.try_clone()?, false, place)?.is_none()
-            }
+        let other = match there.filter(|(_, id)| is_same_file(&place.id, id, &self.path)) {
+            Some((file, _)) => Content::at(file.try_clone()?, false, place)?.is_none(),
             None => siblings.iter().any(|sibling| {
-                sibling.id == place.id
-                    && !was_given_again(&place.id, &sibling.id, &sibling.path)
+                is_same_file(&place.id, &sibling.id, &sibling.path)
                     && !sibling.compressed
                     && !holds(sibling, place)
             }),
@@ -312,7 +305,7 @@ impl Follower {
             // Before those that came after it.
             let before = self.generations.iter().position(|one| {
                 let id = one.kept.place.id;
-                let is_it = |now: FileId| id == now && !was_given_again(&id, &now, &self.real);
+                let is_it = |now: FileId| is_same_file(&id, &now, &self.real);
                 let newer = newer[..nth].iter().any(|(sibling, _)| is_it(sibling.id));
                 newer || there_id.is_some_and(is_it) || (copies && truncated.is_some_and(is_it))
             });

@@ -7,7 +7,7 @@
 //!
 //! No reader can tell these apart, and the model steers round them:
 //! 1. A file that is deleted before it was read: the model lets the reader read first.
-//! 2. An inode that is given out twice within one tick of the filesystem.
+//! 2. An inode that is given out twice within one tick of the filesystem (`model_files.rs`).
 //! 3. A log that appears and is rotated within the tick in which the exporter began, or let go of its name.
 //! 4. A file that got another log's name and is rotated as that: a host rotates in one way.
 //! 5. A writer that keeps more files open than are followed at one time.
@@ -17,8 +17,8 @@ mod world;
 use std::fs::File;
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
+use crate::logs::model_files::{config, paces, ticks};
 use world::World;
 
 const SIGNATURE: &str = r"
@@ -105,12 +105,9 @@ struct Host {
 }
 
 fn host() -> impl Strategy<Value = Host> {
-    const MILLI: i64 = 1_000_000;
     use Names::{Dates, Least, Most, Swapped};
     let names = prop_oneof![Just(Dates), Just(Least), Just(Most), Just(Swapped)];
-    let tick = prop_oneof![Just(MILLI), Just(4 * MILLI), Just(1000 * MILLI), Just(2000 * MILLI)];
-    let pace = prop_oneof![Just(10_000), Just(MILLI), Just(30 * MILLI), Just(700 * MILLI)];
-    (names, tick, pace, any::<bool>()).prop_map(|(names, tick, pace, recycles)| Host {
+    (names, ticks(), paces(), any::<bool>()).prop_map(|(names, tick, pace, recycles)| Host {
         names,
         tick,
         pace,
@@ -127,18 +124,8 @@ struct Writer {
     kept_for: usize,
 }
 
-fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: setting("PROPTEST_CASES").unwrap_or(200),
-        // As in the follower's model.
-        failure_persistence: None,
-        rng_seed: RngSeed::Fixed(setting("PROPTEST_RNG_SEED").unwrap_or(1)),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(config())]
 
     #[test]
     fn every_line_of_every_log_is_counted_once(

@@ -5,24 +5,22 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
-use tempfile::TempDir;
 
 use super::super::{At, EVIDENCE, Follower, Look, MAX_LINGERING, State};
 use super::{Counted, Host, Inodes, KEPT, Names, Step, line};
 use crate::logs::content::{self, FileId, SPAN, stamps};
 use crate::logs::effects::{Effects, Lost};
+use crate::logs::model_files::{Files, START};
 use crate::logs::trust::Trust;
 
 pub(super) struct World {
     host: Host,
-    dir: TempDir,
-    /// Nanoseconds since 1970.
-    wall: i64,
+    files: Files,
     born: Instant,
     /// The writer: its file, and what it has to write.
     writer: Option<File>,
@@ -36,28 +34,22 @@ pub(super) struct World {
     kept_for: usize,
     /// Files that begin in the middle of a line, for they were truncated there.
     split: Vec<FileId>,
-    /// Files without a name whose inode must not be given out again.
-    held: Vec<File>,
     follower: Follower,
     counted: Counted,
     saved: (State, Counted),
 }
 
-/// When the model begins.
-const START: i64 = 1_800_000_000_000_000_000;
-
 impl World {
     pub(super) fn new(host: Host) -> Self {
-        stamps::clear();
-        stamps::set_copies_up(host.inodes == Inodes::CopiedUp);
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("log"), "before our time\n").unwrap();
-        let follower = Follower::new(dir.path().join("log"), Trust::Named, true, (&[], START));
+        let recycles = host.inodes == Inodes::Recycled;
+        let files = Files::new(host.tick, recycles, host.inodes == Inodes::CopiedUp);
+        let log = files.dir.path().join("log");
+        fs::write(&log, "before our time\n").unwrap();
+        let follower = Follower::new(log, Trust::Named, true, (&[], START));
         let saved = (follower.state(), Counted::default());
         let mut world = Self {
             host,
-            dir,
-            wall: START,
+            files,
             born: Instant::now(),
             writer: None,
             next: 0,
@@ -67,12 +59,11 @@ impl World {
             copied: false,
             kept_for: 0,
             split: Vec::new(),
-            held: Vec::new(),
             follower,
             counted: Counted::default(),
             saved,
         };
-        world.stamp_new(&world.path(0, false));
+        world.files.stamp_new(&world.path(0, false));
         world.follow();
         world.saved = (world.follower.state(), Counted::default());
         world.reopen();
@@ -82,7 +73,7 @@ impl World {
     fn path(&self, number: usize, compressed: bool) -> PathBuf {
         let ending = if compressed { ".gz" } else { "" };
         let nth = (self.rotations + 1).saturating_sub(number);
-        self.dir.path().join(match (number, self.host.names) {
+        self.files.dir.path().join(match (number, self.host.names) {
             (0, _) => "log".to_owned(),
             (number, Names::Down) => format!("log.{number}{ending}"),
             (_, Names::Up) => format!("log.{nth}{ending}"),
@@ -90,60 +81,9 @@ impl World {
         })
     }
 
-    /// The time as the filesystem keeps it.
-    fn stamp(&self) -> i64 {
-        self.wall - self.wall % self.host.tick
-    }
-
-    /// A file was created.
-    fn stamp_new(&mut self, path: &Path) {
-        let inode = fs::metadata(path).unwrap().ino();
-        // See 9.
-        if stamps::of(inode).is_some_and(|(born, _)| born == self.stamp()) {
-            self.wall += self.host.tick;
-        }
-        stamps::set(inode, (self.stamp(), self.stamp()));
-        self.stamp_directory();
-    }
-
-    /// A file was written.
-    fn stamp_written(&self, inode: u64) {
-        let (born, _) = stamps::of(inode).unwrap();
-        stamps::set(inode, (born, self.stamp()));
-    }
-
-    /// Names have changed.
-    fn stamp_directory(&self) {
-        stamps::set(fs::metadata(self.dir.path()).unwrap().ino(), (0, self.stamp()));
-    }
-
-    /// A file is about to lose its last name.
-    fn hold_inode(&mut self, path: &Path) {
-        if self.host.inodes != Inodes::Recycled {
-            self.held.push(File::open(path).unwrap());
-        }
-    }
-
-    fn remove_file(&mut self, path: &Path) {
-        self.hold_inode(path);
-        fs::remove_file(path).unwrap();
-        self.stamp_directory();
-    }
-
-    fn rename_file(&self, from: &Path, to: &Path) {
-        fs::rename(from, to).unwrap();
-        self.stamp_directory();
-    }
-
     /// Opens the file under the name, and makes it if it is not there.
     fn open_log(&mut self) -> File {
-        let path = self.path(0, false);
-        let is_new = !path.exists();
-        let file = File::options().append(true).create(true).open(&path).unwrap();
-        if is_new {
-            self.stamp_new(&path);
-        }
-        file
+        self.files.open(&self.path(0, false))
     }
 
     fn write(&mut self, count: usize) {
@@ -156,7 +96,7 @@ impl World {
         writer.write_all(&bytes).unwrap();
         let inode = writer.metadata().unwrap().ino();
         if count > 0 {
-            self.stamp_written(inode);
+            self.files.stamp_written(inode);
         }
         self.written += bytes.len() as u64;
     }
@@ -204,14 +144,14 @@ impl World {
                 self.reopen();
             }
             self.catch_up();
-            self.remove_file(&path);
+            self.files.remove(&path);
         }
         if let Names::Down = self.host.names {
             for number in (1..KEPT).rev() {
                 for compressed in [false, true] {
                     let path = self.path(number, compressed);
                     if path.exists() {
-                        self.rename_file(&path, &self.path(number + 1, compressed));
+                        self.files.rename(&path, &self.path(number + 1, compressed));
                     }
                 }
             }
@@ -227,7 +167,7 @@ impl World {
             self.shift();
             let split =
                 self.split.contains(&content::id(&fs::metadata(self.path(0, false)).unwrap()));
-            self.rename_file(&self.path(0, false), &self.path(1, false));
+            self.files.rename(&self.path(0, false), &self.path(1, false));
             if split {
                 // See 7.
                 self.reopen();
@@ -258,27 +198,27 @@ impl World {
         if between > 0 {
             let bytes = fs::read(&log).unwrap();
             fs::write(&copy, &bytes[..bytes.len() / 2]).unwrap();
-            self.stamp_new(&copy);
+            self.files.stamp_new(&copy);
             self.follow();
         }
         fs::copy(&log, &copy).unwrap();
-        self.stamp_new(&copy);
+        self.files.stamp_new(&copy);
         if between > 0 {
             self.write(between);
             self.catch_up();
-            self.wall += self.host.tick;
+            self.files.wall += self.files.tick;
         }
         self.split.push(content::id(&fs::metadata(&log).unwrap()));
         File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
         self.copied = true;
-        self.stamp_written(fs::metadata(&log).unwrap().ino());
+        self.files.stamp_written(fs::metadata(&log).unwrap().ino());
     }
 
     /// See 6.
     fn pass_tick_of_birth(&mut self) {
         let (born, _) = stamps::of(fs::metadata(self.path(0, false)).unwrap().ino()).unwrap();
-        if born >= self.stamp() {
-            self.wall = born + self.host.tick;
+        if born >= self.files.stamp() {
+            self.files.wall = born + self.files.tick;
         }
     }
 
@@ -292,17 +232,17 @@ impl World {
             self.catch_up();
         }
         self.pass_tick_of_birth();
-        let copy = self.dir.path().join(".copy");
+        let copy = self.files.dir.path().join(".copy");
         fs::copy(&log, &copy).unwrap();
-        self.stamp_new(&copy);
+        self.files.stamp_new(&copy);
         if split {
             self.split.push(content::id(&fs::metadata(&copy).unwrap()));
         }
         self.writer = Some(File::options().append(true).open(&copy).unwrap());
         self.write(more);
-        stamps::set_changed(fs::metadata(&log).unwrap().ino(), self.stamp());
-        self.hold_inode(&log);
-        self.rename_file(&copy, &log);
+        stamps::set_changed(fs::metadata(&log).unwrap().ino(), self.files.stamp());
+        self.files.hold_inode(&log);
+        self.files.rename(&copy, &log);
         let knows_it = |state: &State| {
             state.generations.last().is_some_and(|one| one.place.offset >= EVIDENCE)
         };
@@ -317,8 +257,8 @@ impl World {
             if !self.split.contains(&content::id(&meta)) {
                 self.pass_tick_of_birth();
                 let (_, modified) = stamps::of(meta.ino()).unwrap();
-                stamps::set(meta.ino(), (self.stamp(), modified));
-                self.wall += self.host.tick;
+                stamps::set(meta.ino(), (self.files.stamp(), modified));
+                self.files.wall += self.files.tick;
             }
         }
     }
@@ -336,17 +276,16 @@ impl World {
         encoder.write_all(&fs::read(&from).unwrap()).unwrap();
         fs::write(&to, encoder.finish().unwrap()).unwrap();
         let (_, modified) = stamps::of(fs::metadata(&from).unwrap().ino()).unwrap();
-        self.stamp_new(&to);
-        stamps::set(fs::metadata(&to).unwrap().ino(), (self.stamp(), modified));
-        self.remove_file(&from);
+        self.files.stamp_new(&to);
+        stamps::set(fs::metadata(&to).unwrap().ino(), (self.files.stamp(), modified));
+        self.files.remove(&from);
     }
 
     fn look(&mut self) -> Look {
         let (mut effects, counted) = (Effects::default(), &mut self.counted);
         let mut buffer = vec![0; SPAN + self.host.piece];
-        let since = u64::try_from(self.wall - START).unwrap();
-        let now = self.born + Duration::from_nanos(since);
-        let at = At { now, wall: self.wall, is_of_another: &|_| false };
+        let now = self.born + self.files.elapsed();
+        let at = At { now, wall: self.files.wall, is_of_another: &|_| false };
         let look = self.follower.look(&at, &mut buffer, &mut effects);
         let look = look.unwrap_or(Look::Idle);
         let mut line = |line: &[u8]| {
@@ -376,7 +315,7 @@ impl World {
     }
 
     pub(super) fn apply(&mut self, step: &Step) {
-        self.wall += self.host.pace;
+        self.files.wall += self.host.pace;
         match step {
             Step::Write(count) => self.write(*count),
             Step::Reopen => self.reopen(),
@@ -391,7 +330,7 @@ impl World {
             Step::Replace(more) => self.replace(*more),
             Step::CopyUp if self.host.inodes == Inodes::CopiedUp => self.copy_up(),
             Step::CopyUp => {}
-            Step::Wait(millis) => self.wall += i64::from(*millis) * 1_000_000,
+            Step::Wait(millis) => self.files.wall += i64::from(*millis) * 1_000_000,
             Step::Compress(number) => self.compress(*number),
             Step::Follow => self.follow(),
             Step::Look => drop(self.look()),
@@ -405,7 +344,7 @@ impl World {
     pub(super) fn judge(&mut self) -> Result<(), TestCaseError> {
         self.end_line();
         self.follow();
-        self.wall += 7_200_000_000_000;
+        self.files.wall += 7_200_000_000_000;
         self.follow();
         let expected: BTreeMap<String, u32> = (0..self.next).map(|nth| (line(nth), 1)).collect();
         let missing: Vec<_> =

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::super::super::content::{Content, FileId, Place, was_given_again};
+use super::super::super::content::{Content, FileId, Place, is_same_file, was_given_again};
 use super::super::super::effects::{Effects, Lost, Rotation};
 use super::super::super::rotated::Sibling;
 use super::super::opened::{goes_beyond, holds, look_into, may_be_replaced, overrun};
@@ -26,10 +26,10 @@ impl Follower {
         let was_live = self.generations[nth].kept.role == Role::Live;
         let may_be_replaced =
             last && may_be_replaced(&place, siblings) && !self.may_be_rotated(&place, siblings)?;
-        let given_again = |id| was_given_again(&place.id, &id, &self.real);
-        let is_it = |id: FileId| id == place.id && !given_again(id);
+        let is_it = |id: FileId| is_same_file(&place.id, &id, &self.real);
         // Both the file and its copy are there when it is made, so the copy has another inode.
-        let is_other = |id: FileId| place.offset < EVIDENCE && given_again(id);
+        let is_other =
+            |id: FileId| place.offset < EVIDENCE && was_given_again(&place.id, &id, &self.real);
         if let Some((file, id)) = there
             && (is_it(*id) || (may_be_replaced && !is_other(*id)))
             && let Some(content) = Content::at(file.try_clone()?, false, &place)?
@@ -59,8 +59,7 @@ impl Follower {
             }
             let Some(content) = look_into(sibling, &place)? else { continue };
             let generation = &mut self.generations[nth];
-            let renamed =
-                sibling.id == place.id && !was_given_again(&place.id, &sibling.id, &sibling.path);
+            let renamed = is_same_file(&place.id, &sibling.id, &sibling.path);
             let copied = !renamed && (truncated || is_copy_of(sibling, there.map(|(_, id)| *id)));
             // A plain one may be the copy that took the log's place, and its writer may go on in it.
             if copied || sibling.compressed {

@@ -2,45 +2,38 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
-use tempfile::TempDir;
 
 use super::super::{Look, Reader};
 use super::{Host, KEPT, LOGS, Names, SIGNATURE, Step, Writer};
 use crate::config::{Format, Source};
 use crate::live::{Live, lock};
 use crate::logs::clock;
-use crate::logs::content::stamps;
 use crate::logs::counts::{Published, Shared};
 use crate::logs::effects::Lost;
 use crate::logs::matcher::Matcher;
+use crate::logs::model_files::Files;
 
 pub(super) struct World {
     host: Host,
-    dir: TempDir,
-    wall: i64,
+    files: Files,
     born: Instant,
     writers: Vec<Writer>,
     lines: u64,
     bytes: u64,
     digits: BTreeMap<(&'static str, String), u64>,
-    /// Files without a name whose inode must not be given out again.
-    held: Vec<File>,
     reader: Option<Reader>,
     published: Arc<Mutex<Published>>,
     saved: Published,
 }
-
-/// When the model begins: after every time that the filesystem itself gives.
-const START: i64 = 1_900_000_000_000_000_000;
 
 fn shared() -> Arc<Shared> {
     let matcher = Live::new(Matcher::new(serde_saphyr::from_str(SIGNATURE).unwrap()));
@@ -50,18 +43,14 @@ fn shared() -> Arc<Shared> {
 
 impl World {
     pub(super) fn new(host: Host) -> Self {
-        stamps::clear();
-        stamps::set_copies_up(false);
         let mut world = Self {
             host,
-            dir: tempfile::tempdir().unwrap(),
-            wall: START,
+            files: Files::new(host.tick, host.recycles, false),
             born: Instant::now(),
             writers: Vec::new(),
             lines: 0,
             bytes: 0,
             digits: BTreeMap::new(),
-            held: Vec::new(),
             reader: None,
             published: Arc::default(),
             saved: Published::default(),
@@ -74,35 +63,16 @@ impl World {
         world.follow();
         world.saved = lock(&world.published).clone();
         // See 3.
-        world.wall += host.tick;
+        world.files.wall += host.tick;
         world
     }
 
     fn set_clock(&self) {
-        let since = Duration::from_nanos(u64::try_from(self.wall - START).unwrap());
-        clock::model::set(self.born + since, self.wall);
-    }
-
-    fn stamp(&self) -> i64 {
-        self.wall - self.wall % self.host.tick
-    }
-
-    fn stamp_new(&mut self, path: &Path) {
-        let inode = fs::metadata(path).unwrap().ino();
-        if stamps::of(inode).is_some_and(|(born, _)| born == self.stamp()) {
-            // See 2.
-            self.wall += self.host.tick;
-        }
-        stamps::set(inode, (self.stamp(), self.stamp()));
-        self.stamp_directory();
-    }
-
-    fn stamp_directory(&self) {
-        stamps::set(fs::metadata(self.dir.path()).unwrap().ino(), (0, self.stamp()));
+        clock::model::set(self.born + self.files.elapsed(), self.files.wall);
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.files.dir.path().join(name)
     }
 
     /// The log of this number, of those that there are.
@@ -141,27 +111,12 @@ impl World {
         file.write_all(text.as_bytes()).unwrap();
         self.bytes += text.len() as u64;
         let inode = file.metadata().unwrap().ino();
-        let (born, _) = stamps::of(inode).unwrap();
-        stamps::set(inode, (born, self.stamp()));
+        self.files.stamp_written(inode);
     }
 
     fn reopen(&mut self, nth: usize) {
-        self.writers[nth].file = Some(self.open(&self.log_path(nth)));
+        self.writers[nth].file = Some(self.files.open(&self.log_path(nth)));
         self.writers[nth].kept_for = 0;
-    }
-
-    fn open(&mut self, path: &Path) -> File {
-        let is_new = !path.exists();
-        let file = File::options().append(true).create(true).open(path).unwrap();
-        if is_new {
-            self.stamp_new(path);
-        }
-        file
-    }
-
-    fn rename(&self, from: &Path, to: &Path) {
-        fs::rename(from, to).unwrap();
-        self.stamp_directory();
     }
 
     /// A file goes; who writes it has let go of it before, and what was written was read.
@@ -174,11 +129,7 @@ impl World {
             }
         }
         self.catch_up();
-        if !self.host.recycles {
-            self.held.push(File::open(path).unwrap());
-        }
-        fs::remove_file(path).unwrap();
-        self.stamp_directory();
+        self.files.remove(path);
     }
 
     fn rotate(&mut self, nth: usize, create: bool) {
@@ -204,7 +155,7 @@ impl World {
                 for number in (1..KEPT).rev() {
                     let from = self.rotated_path(nth, number);
                     if from.exists() {
-                        self.rename(&from, &self.rotated_path(nth, number + 1));
+                        self.files.rename(&from, &self.rotated_path(nth, number + 1));
                     }
                 }
                 1
@@ -214,7 +165,7 @@ impl World {
                 if self.rotated_path(nth, KEPT).exists() {
                     self.delete(&first);
                     for number in 2..=KEPT {
-                        self.rename(
+                        self.files.rename(
                             &self.rotated_path(nth, number),
                             &self.rotated_path(nth, number - 1),
                         );
@@ -223,10 +174,10 @@ impl World {
                 (1..=KEPT).find(|number| !self.rotated_path(nth, *number).exists()).unwrap()
             }
         };
-        self.rename(&log, &self.rotated_path(nth, number));
+        self.files.rename(&log, &self.rotated_path(nth, number));
         self.let_go_in_time(nth);
         if create {
-            self.open(&log);
+            self.files.open(&log);
         }
     }
 
@@ -244,9 +195,7 @@ impl World {
         if !swaps || one == other || !one.exists() || !other.exists() {
             return;
         }
-        let flags = rustix::fs::RenameFlags::EXCHANGE;
-        rustix::fs::renameat_with(rustix::fs::CWD, &one, rustix::fs::CWD, &other, flags).unwrap();
-        self.stamp_directory();
+        self.files.exchange(&one, &other);
     }
 
     fn appear(&mut self, lines: usize) {
@@ -293,7 +242,7 @@ impl World {
         reader.let_go();
         // See 3.
         let let_go = reader.followers.len() < before;
-        self.wall += if let_go { self.host.tick } else { 0 };
+        self.files.wall += if let_go { self.files.tick } else { 0 };
         let reader = self.reader();
         let mut more = false;
         for path in reader.followers.keys().cloned().collect::<Vec<_>>() {
@@ -317,7 +266,7 @@ impl World {
     }
 
     pub(super) fn apply(&mut self, step: &Step) {
-        self.wall += self.host.pace;
+        self.files.wall += self.host.pace;
         match *step {
             Step::Write(nth, count) => self.write(self.writer(nth), count),
             Step::Reopen(nth) => self.reopen(self.writer(nth)),
@@ -331,7 +280,7 @@ impl World {
                     self.let_go_in_time(self.writer(nth));
                 }
             }
-            Step::Wait(millis) => self.wall += i64::from(millis) * 1_000_000,
+            Step::Wait(millis) => self.files.wall += i64::from(millis) * 1_000_000,
             Step::Follow => self.follow(),
             Step::Look(nth) => {
                 let path = self.log_path(self.writer(nth));
@@ -344,12 +293,12 @@ impl World {
                 let published = lock(&self.published).clone();
                 self.set_clock();
                 self.start(published, true);
-                self.wall += self.host.tick;
+                self.files.wall += self.files.tick;
             }
             Step::Kill => {
                 self.set_clock();
                 self.start(self.saved.clone(), true);
-                self.wall += self.host.tick;
+                self.files.wall += self.files.tick;
             }
         }
     }
@@ -358,7 +307,7 @@ impl World {
         self.follow();
         // What only time tells: a name that was missing, a file that nobody writes any more.
         for seconds in [3, 60, 7200] {
-            self.wall += seconds * 1_000_000_000;
+            self.files.wall += seconds * 1_000_000_000;
             self.follow();
         }
         let counts = lock(&self.published).counts.clone();
