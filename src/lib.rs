@@ -45,6 +45,7 @@ mod reload;
 mod state;
 mod supervised;
 mod sys;
+mod text;
 mod users;
 mod yaml;
 

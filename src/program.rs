@@ -13,7 +13,7 @@ use crate::cli::{Args, Stop};
 use crate::exporter::{Exporter, Setup};
 use crate::logs::catalog;
 use crate::state::State;
-use crate::{http, logging};
+use crate::{http, logging, text};
 
 /// Nothing to complain about.
 const FINE: u8 = 0;
@@ -27,7 +27,7 @@ pub fn run() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(line) => {
             // Nothing can be done about a standard error that is closed.
-            let _ = writeln!(std::io::stderr(), "telltale_exporter: {line}");
+            let _ = writeln!(std::io::stderr(), "telltale_exporter: {}", text::escape(&line));
             ExitCode::from(USAGE)
         }
     }

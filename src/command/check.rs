@@ -10,6 +10,7 @@ use crate::logs::catalog::{self, Catalog};
 use crate::logs::signature::{Signature, Wording};
 use crate::logs::{anchors, choice};
 use crate::nearest::distance;
+use crate::text;
 
 mod paths;
 
@@ -25,7 +26,7 @@ pub(crate) fn run(
     mistakes.append(&mut catalog.mistakes);
     let mut out = String::new();
     for mistake in &mistakes {
-        let _ = writeln!(out, "{mistake}");
+        let _ = writeln!(out, "{}", text::escape(&mistake.to_string()));
     }
     let sources = &config.logs.sources().unwrap_or_default();
     let of_sources = choice::doubles(sources).into_iter().chain(paths::unreadable(sources, rootfs));
@@ -34,7 +35,7 @@ pub(crate) fn run(
     warnings.extend(catalog.warnings.iter().map(|what| format!("warning: {what}")));
     warnings.extend(of_catalog(&catalog));
     for warning in &warnings {
-        let _ = writeln!(out, "{warning}");
+        let _ = writeln!(out, "{}", text::escape(warning));
     }
     let mistakes = mistakes.len();
     if mistakes == 0 {

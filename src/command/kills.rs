@@ -22,6 +22,7 @@ use crate::audit::events::signals::{Kill, number};
 use crate::audit::events::story::{Reader, Teller};
 use crate::logs::lines::Lines;
 use crate::logs::times::Time;
+use crate::text;
 
 /// Bytes that are read at once.
 const PIECE: usize = 256 * 1024;
@@ -101,7 +102,7 @@ pub(crate) fn run(options: &Options) -> Result<u8, String> {
     for path in &files {
         for error in telling.read(path, &mut joiner) {
             // Nothing can be done about a standard error that is closed.
-            let _ = writeln!(std::io::stderr(), "telltale_exporter: {error}");
+            let _ = writeln!(std::io::stderr(), "telltale_exporter: {}", text::escape(&error));
             code = WRONG;
         }
     }

@@ -24,7 +24,8 @@ use crate::audit::events::joiner::{Joiner, Limits};
 use crate::audit::events::recent::{ENDINGS, Recent};
 use crate::audit::events::totals::Totals;
 use crate::live::Live;
-use crate::metrics::{OTHER, label_text};
+use crate::metrics::OTHER;
+use crate::text;
 
 /// Values of one capture that make series; the rest is summed up. First come, first served, for good:
 /// a counter never goes back.
@@ -40,7 +41,7 @@ pub(crate) struct Values(Mutex<HashMap<(String, String), HashSet<String>>>);
 impl Values {
     /// The label for a value: itself while there is room, else `other`.
     fn label(&self, id: &str, name: &str, value: &[u8]) -> String {
-        let value = label_text(&value[..value.len().min(MAX_VALUE_BYTES)]);
+        let value = text::label(&value[..value.len().min(MAX_VALUE_BYTES)]);
         self.claim(id, name, value)
     }
 

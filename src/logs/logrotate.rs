@@ -11,7 +11,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::collector::{Collector, Error, Found};
-use crate::metrics::{Desc, label_text};
+use crate::metrics::Desc;
+use crate::text;
 
 const LAST: Desc = Desc::gauge(
     "telltale_logrotate_last_rotation_timestamp_seconds",
@@ -81,7 +82,7 @@ impl Collector for Logrotate {
                 ));
             }
             for (log, seconds) in longest_ago(&bytes, &self.zone) {
-                found.metrics.add(&LAST, &[("path", &label_text(&log))], seconds as f64);
+                found.metrics.add(&LAST, &[("path", &text::label(&log))], seconds as f64);
             }
             return Ok(());
         }

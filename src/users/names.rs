@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::metrics::label_text;
 use crate::supervised;
+use crate::text;
 
 /// How long all the names of one scrape may take.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
@@ -83,7 +83,7 @@ impl Names {
                 let name = names.get(&uid).filter(|name| !name.is_empty());
                 self.shown
                     .entry(uid)
-                    .or_insert_with(|| name.map_or_else(|| uid.to_string(), |n| label_text(n)));
+                    .or_insert_with(|| name.map_or_else(|| uid.to_string(), |n| text::label(n)));
             }
         }
         &self.shown

@@ -7,10 +7,10 @@ use super::actor::Actor;
 use super::anomalies::{ConfigChange, Crash, Daemon};
 use super::facts::Facts;
 use super::forks::FailedFork;
-use super::json::escaped;
 use super::signals::{Kill, name};
 use super::story::{Reader, Teller};
 use super::time::{clock, rfc3339};
+use crate::text::escape;
 
 /// Stories of each kind.
 const MOST: usize = 200;
@@ -266,7 +266,7 @@ impl Incident {
             Self::Daemon(daemon) => teller.daemon(daemon),
             Self::Crash(crash) => teller.crash(crash),
             Self::Line(line) => {
-                format!("{} log: {}", clock(line.millis, teller.offset), escaped(&line.text))
+                format!("{} log: {}", clock(line.millis, teller.offset), escape(&line.text))
             }
         }
     }

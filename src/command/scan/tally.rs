@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::duplicates::Duplicates;
-use super::report::{Capture, Finding, Report, Shape, readable};
+use super::report::{Capture, Finding, Report, Shape};
 use crate::command::times::Window;
 use crate::logs::boot::{Boot, When};
 use crate::logs::counter::{self, Before, Counted, Counter};
@@ -12,6 +12,7 @@ use crate::logs::matcher::Matcher;
 use crate::logs::times::{Clock, Time};
 use crate::logs::twins::Twins;
 use crate::logs::unknown::Shapes;
+use crate::text;
 
 /// So many unknown lines are all looked at; of those that follow about one in [`SHARE`].
 const ALL: u64 = 100_000;
@@ -325,7 +326,7 @@ impl Found {
         let signature = &matcher.signatures()[nth];
         let one = |name: &str, (value, count): (Vec<u8>, u64)| Capture {
             name: name.to_owned(),
-            value: readable(&value),
+            value: text::decode(&value),
             count,
         };
         let each = self.captures.into_iter();
@@ -343,10 +344,10 @@ impl Found {
             count: self.count,
             first: self.first,
             last: self.last,
-            example: readable(&self.example),
+            example: text::decode(&self.example),
             advice: signature.advice.clone(),
             reference: signature.reference.clone(),
-            programs: self.programs.iter().map(|program| readable(program)).collect(),
+            programs: self.programs.iter().map(|program| text::decode(program)).collect(),
             captures,
         }
     }

@@ -3,12 +3,12 @@
 use jiff::tz::TimeZone;
 
 use super::{Line, Mark, Page, Table, links};
-use crate::audit::events::json::string;
 use crate::audit::events::recent::Recent;
 use crate::audit::events::signals::Kill;
 use crate::audit::events::story::{Reader, Teller};
 use crate::exporter::Exporter;
 use crate::logs::View;
+use crate::text::json_string;
 
 /// Stories of each kind on the page at `/`; `/kills` has all.
 const FEW: usize = 10;
@@ -104,5 +104,5 @@ fn json(
 ) -> String {
     let teller = Teller { reader: Reader::Public, offset: 0 };
     let stories = logs.map_or_else(Vec::new, |logs| list(&logs.recent(), teller));
-    format!("{{\"{name}\":[{}],\"note\":{}}}\n", stories.join(","), string(&note(logs)))
+    format!("{{\"{name}\":[{}],\"note\":{}}}\n", stories.join(","), json_string(&note(logs)))
 }

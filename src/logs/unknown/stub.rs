@@ -1,6 +1,7 @@
 //! A shape as people read it, and as the signature they can make of it.
 
 use super::mask::{self, DIGITS, Gaps, TEXT, WORD};
+use crate::text::decode;
 
 /// Less than that in a row finds lines of anything.
 const LITERAL: usize = 5;
@@ -22,24 +23,18 @@ pub(super) fn text(mask: &[u8], gaps: Gaps) -> String {
     text
 }
 
-/// Bytes of a log as text on one line: what is not UTF-8 or cannot be seen is written as an escape.
+/// Bytes of a log as text on one line that may stand in YAML: what is not UTF-8 or cannot be seen is written
+/// as an escape.
 pub(super) fn printable(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character {
-                '\t'..='\r' => text.push(' '),
-                _ if mask::shown(character) => text.push(character),
-                _ if character.is_ascii() => _ = write!(text, "\\x{:02x}", u32::from(character)),
-                _ => _ = write!(text, "\\u{{{:x}}}", u32::from(character)),
-            }
-        }
-        for byte in chunk.invalid() {
-            _ = write!(text, "\\x{byte:02x}");
+    let mut printable = String::with_capacity(bytes.len());
+    for character in decode(bytes).chars() {
+        match character {
+            '\t'..='\r' => printable.push(' '),
+            _ if mask::shown(character) => printable.push(character),
+            _ => printable.extend(character.escape_unicode()),
         }
     }
-    text
+    printable
 }
 
 /// An expression that every line of the shape matches.

@@ -92,7 +92,7 @@ fn an_example_is_one_line_of_text() {
         shapes.top(1).remove(0).example
     };
     let line = b"a\xff b\0\tc\x1b[0m \xe2\x80\xae d\xc3\xa9";
-    assert_eq!(of(line, line), "a\\xff b\\x00 c\\x1b[0m \\u{202e} d\u{e9}");
+    assert_eq!(of(line, line), "a\\xff b\\u{0} c\\u{1b}[0m \\u{202e} d\u{e9}");
     let long = [&b"header: "[..], &[b'x'; 1_000]].concat();
     assert_eq!(of(&long[8..], &long).len(), MAX_EXAMPLE);
     let header = [&[b'h'; 300][..], b": ", &[b'x'; 300]].concat();
