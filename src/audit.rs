@@ -18,6 +18,7 @@ pub(crate) mod netlink;
 pub(crate) mod pace;
 pub(crate) mod rules;
 pub(crate) mod status;
+mod tasks;
 
 use std::collections::BTreeSet;
 use std::io;

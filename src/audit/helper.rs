@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use super::link::Frame;
 use super::netlink::{self, Message, messages};
 use super::pace::{ASKERS, Pace, Rhythm, Turn};
+use super::tasks::{self, HELPER};
 use super::{child, rules, status};
 use crate::live::lock;
 use crate::supervised::{self, Pause};
@@ -25,9 +26,6 @@ use crate::sys::audit::AuditSocket;
 
 /// First argument of the re-executed binary.
 pub(crate) const WORD: &str = "audit-helper";
-
-/// Name of every thread of the helper; tells its sleepers from others in `/proc`.
-const THREAD: &str = "telltale-audit";
 
 /// How often the scheduler looks.
 const TICK: Duration = Duration::from_millis(100);
@@ -171,7 +169,7 @@ impl Helper {
             pace: Pace::default(),
             rules_due: now,
             told: None,
-            stale: stale_sleepers(),
+            stale: tasks::count_stale_sleepers(),
             stale_due: now,
         })
     }
@@ -226,10 +224,10 @@ impl Helper {
             }
             let (latest, unanswered, refused) = self.look(now);
             if let Some((latest, _)) = latest {
-                self.pace.learn(latest.backlog_wait_time.unwrap_or(0), panics_after());
+                self.pace.learn(latest.backlog_wait_time.unwrap_or(0), tasks::panics_after());
                 if self.pace.slept() {
                     // A daemon that goes on is the usual end of an overflow, and free to see.
-                    let stopped = is_stopped(latest.pid);
+                    let stopped = tasks::is_stopped(latest.pid);
                     if daemon_stopped && !stopped {
                         self.pace.hint();
                     }
@@ -278,12 +276,12 @@ impl Helper {
     /// Whether former helpers' sleepers are so many that none may be added.
     fn crowded(&mut self, now: Instant) -> bool {
         // Where a sleeper can make the kernel panic, one is as many as there may be.
-        let most = if panics_after().is_some() { 1 } else { MAX_STALE };
+        let most = if tasks::panics_after().is_some() { 1 } else { MAX_STALE };
         if self.stale < most {
             return false;
         }
         if now >= self.stale_due {
-            self.stale = stale_sleepers();
+            self.stale = tasks::count_stale_sleepers();
             self.stale_due = now + STALE_EVERY;
             if self.stale >= most {
                 let _ = self.outbox.tell(&Frame::Crowded(self.stale));
@@ -312,7 +310,7 @@ impl Helper {
 }
 
 fn thread(run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    std::thread::Builder::new().name(THREAD.to_owned()).stack_size(128 * 1024).spawn(run).map(drop)
+    std::thread::Builder::new().name(HELPER.to_owned()).stack_size(128 * 1024).spawn(run).map(drop)
 }
 
 fn ask(
@@ -408,51 +406,4 @@ impl Reader {
         }
         Ok(())
     }
-}
-
-/// After which time asleep a task makes the kernel panic, if one does: `kernel.hung_task_panic`.
-fn panics_after() -> Option<Duration> {
-    let read = |name: &str| -> Option<u64> {
-        let path = format!("/proc/sys/kernel/{name}");
-        std::fs::read_to_string(path).ok()?.trim().parse().ok()
-    };
-    let seconds = read("hung_task_timeout_secs").filter(|&seconds| seconds > 0)?;
-    (read("hung_task_panic")? > 0).then(|| Duration::from_secs(seconds))
-}
-
-/// Whether the process is stopped by a signal.
-fn is_stopped(pid: u32) -> bool {
-    task_state(&format!("/proc/{pid}/stat")).is_some_and(|state| matches!(state, b'T' | b't'))
-}
-
-/// The state letter in a `stat` file; the name before it may contain anything but ends with the last
-/// parenthesis.
-fn task_state(path: &str) -> Option<u8> {
-    let stat = std::fs::read(path).ok()?;
-    let end = stat.iter().rposition(|&byte| byte == b')')?;
-    stat.get(end + 2).copied()
-}
-
-/// Askers of helpers that have ended and still sleep in the kernel: threads of our name and our real
-/// uid in uninterruptible sleep, of other processes.
-fn stale_sleepers() -> u32 {
-    let ours = std::process::id().to_string();
-    let uid = format!("Uid:\t{}\t", rustix::process::getuid().as_raw());
-    let mut sleepers = 0;
-    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let path = process.path();
-        let comm = std::fs::read(path.join("comm")).unwrap_or_default();
-        if comm.trim_ascii_end() != THREAD.as_bytes() || process.file_name() == *ours {
-            continue;
-        }
-        let status = std::fs::read_to_string(path.join("status")).unwrap_or_default();
-        if !status.contains(&uid) {
-            continue;
-        }
-        for task in std::fs::read_dir(path.join("task")).into_iter().flatten().flatten() {
-            let state = task_state(&task.path().join("stat").display().to_string());
-            sleepers += u32::from(state == Some(b'D'));
-        }
-    }
-    sleepers
 }
