@@ -49,7 +49,7 @@ pub(crate) struct Finding {
     pub count: u64,
     pub first: Option<Time>,
     pub last: Option<Time>,
-    /// One line, as it was found; see [`readable`] for bytes that are not UTF-8.
+    /// One line, as it was found; see [`crate::text::decode`] for bytes that are not UTF-8.
     pub example: String,
     pub advice: String,
     pub reference: String,
