@@ -10,6 +10,7 @@
 pub(crate) mod auditd;
 pub(crate) mod child;
 pub(crate) mod events;
+pub(crate) mod heard;
 pub(crate) mod helper;
 pub(crate) mod link;
 pub(crate) mod listener;

@@ -28,6 +28,7 @@
 mod audit;
 mod cli;
 mod collector;
+mod collectors;
 mod command;
 mod config;
 mod decode;
@@ -39,6 +40,7 @@ mod logs;
 mod metrics;
 mod nearest;
 mod peak;
+mod pipeline;
 mod process;
 mod program;
 mod reload;
@@ -84,42 +86,3 @@ pub mod internals {
 /// Version and source revision, as `--version` prints them.
 pub(crate) const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("TELLTALE_REVISION"), ")");
-
-/// Every collector: one that is not among them cannot be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names are the whole meaning")]
-pub enum CollectorName {
-    Audit,
-    Cgroups,
-    Host,
-    Logrotate,
-    Logs,
-    Process,
-    Users,
-}
-
-impl CollectorName {
-    /// All of them, in the order of their names.
-    pub const ALL: [Self; 7] = [
-        Self::Audit,
-        Self::Cgroups,
-        Self::Host,
-        Self::Logrotate,
-        Self::Logs,
-        Self::Process,
-        Self::Users,
-    ];
-
-    /// The name that flags, `collect[]` and the `collector` label have.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Audit => "audit",
-            Self::Cgroups => "cgroups",
-            Self::Host => "host",
-            Self::Logrotate => "logrotate",
-            Self::Logs => "logs",
-            Self::Process => "process",
-            Self::Users => "users",
-        }
-    }
-}

@@ -1,9 +1,9 @@
 //! Audit records and what they tell: who signalled whom, whose forks failed, what crashed, and who
-//! weakened auditing. Pure: bytes and times come from outside. The sources of the collector `logs` bring them.
+//! weakened auditing. Pure: bytes and times come from outside.
 //!
 //! [`record`] takes a line apart, [`joiner`] puts the records of an [`event`] together, [`signals`],
 //! [`forks`] and [`anomalies`] read [`facts`] from it; [`totals`] adds them up, [`recent`] keeps the last, and
-//! [`story`] tells them.
+//! [`story`] tells them. [`sink`] is what the sources hand records to.
 
 pub(crate) mod actor;
 pub(crate) mod anomalies;
@@ -19,6 +19,7 @@ pub(crate) mod recent;
 pub(crate) mod record;
 pub(crate) mod script;
 pub(crate) mod signals;
+pub(crate) mod sink;
 pub(crate) mod story;
 pub(crate) mod syscalls;
 #[cfg(test)]

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use super::patterns::{covers, is_pattern};
 use crate::audit::auditd;
-use crate::audit::multicast::Multicast;
 use crate::config::{Format, Source};
 
 /// The files that rsyslog writes, by distribution; those of a set do not overlap, and have the kernel's
@@ -26,13 +25,10 @@ const LAYOUTS: [&[(&str, &str)]; 2] = [
     ],
 ];
 
-/// The sources, and why these.
-pub(crate) struct Choice {
-    pub sources: Vec<Source>,
-    /// What was chosen and why, in a sentence.
+/// What was chosen and why, in a sentence.
+pub(crate) struct Choice<T> {
+    pub of: T,
     pub why: String,
-    /// The kernel's audit records, where they are one of the sources.
-    pub multicast: Option<Multicast>,
 }
 
 /// Where a host's journals are: in memory until `/var` is there, and on disk if they are to stay.
@@ -54,24 +50,26 @@ pub(crate) fn ring(rootfs: &Path) -> PathBuf {
     rootfs.join("dev/kmsg")
 }
 
-/// Chooses; `join` is asked for the kernel's audit records where the audit daemon's log cannot be read,
-/// and where these are the host's.
-pub(crate) fn choose(rootfs: &Path, join: impl FnOnce() -> io::Result<Multicast>) -> Choice {
-    let mut choice = of_text(rootfs);
+/// Chooses the source of audit events: the audit daemon's log, or where that cannot be read and these are the
+/// host's, the kernel's own records, for which `join` is asked.
+pub(crate) fn choose_audit<M>(
+    rootfs: &Path,
+    join: impl FnOnce() -> io::Result<M>,
+) -> Choice<Option<(Source, Option<M>)>> {
     let log = auditd::log_file(rootfs);
     let file = rootfs.join(log.strip_prefix("/").unwrap_or(&log));
     let log = log.display();
-    let source = || Source {
-        name: "audit".to_owned(),
+    let name = || "audit".to_owned();
+    let source = Source {
+        name: name(),
         files: vec![file.clone()],
         format: Format::Audit,
         ..Source::default()
     };
     let unreadable = match File::open(&file) {
         Ok(_) => {
-            choice.why.push_str("; audit events come from the audit daemon's log");
-            choice.sources.push(source());
-            return choice;
+            let why = "audit events come from the audit daemon's log".to_owned();
+            return Choice { of: Some((source, None)), why };
         }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => "may not be read",
         Err(_) => "is not there",
@@ -82,29 +80,31 @@ pub(crate) fn choose(rootfs: &Path, join: impl FnOnce() -> io::Result<Multicast>
     } else {
         Err(io::Error::other("the kernel's own records are not those of --path.rootfs"))
     };
-    let audit = match joined {
+    match joined {
         Ok(multicast) => {
-            let name = "audit".to_owned();
-            choice.sources.push(Source { name, audit_multicast: true, ..Source::default() });
-            choice.multicast = Some(multicast);
-            format!("; audit events come from the kernel's multicast group, for {log} {unreadable}")
+            let source = Source { name: name(), audit_multicast: true, ..Source::default() };
+            let why = format!(
+                "audit events come from the kernel's multicast group, for {log} {unreadable}"
+            );
+            Choice { of: Some((source, Some(multicast))), why }
         }
         // The audit daemon will make it when it starts.
         Err(_) if unreadable == "is not there" && expected => {
-            choice.sources.push(source());
-            format!("; audit events will come from {log}, which {unreadable} yet")
+            let why = format!("audit events will come from {log}, which {unreadable} yet");
+            Choice { of: Some((source, None)), why }
         }
-        Err(error) => format!(
-            "; audit events are not followed: {log} {unreadable} (log_group in auditd.conf may \
-             name a group of the exporter's), and {error}"
-        ),
-    };
-    choice.why.push_str(&audit);
-    choice
+        Err(error) => {
+            let why = format!(
+                "audit events are not followed: {log} {unreadable} (log_group in auditd.conf may \
+                 name a group of the exporter's), and {error}"
+            );
+            Choice { of: None, why }
+        }
+    }
 }
 
-/// Chooses the sources of text.
-fn of_text(rootfs: &Path) -> Choice {
+/// Chooses the sources of log lines.
+pub(crate) fn choose_lines(rootfs: &Path) -> Choice<Vec<Source>> {
     let exists = |path: &str| rootfs.join(path).exists();
     let source = |name: &str| Source { name: name.to_owned(), ..Source::default() };
     let journald = exists("run/systemd/journal/socket");
@@ -112,7 +112,7 @@ fn of_text(rootfs: &Path) -> Choice {
     if journald && journal.is_ok() {
         let why = "the journal is read, which has what syslog and the kernel write as well";
         let sources = vec![Source { journal: true, ..source("journal") }];
-        return Choice { sources, why: why.to_owned(), multicast: None };
+        return Choice { of: sources, why: why.to_owned() };
     }
     let no_journal = match journal {
         Err(why) if journald => why,
@@ -126,20 +126,20 @@ fn of_text(rootfs: &Path) -> Choice {
         let sources: Vec<_> = layout.iter().filter(|(_, path)| exists(path)).map(file).collect();
         let why =
             format!("{no_journal}, so the files of syslog are followed, which have the kernel too");
-        return Choice { sources, why, multicast: None };
+        return Choice { of: sources, why };
     }
     if File::open(ring(rootfs)).is_ok() {
         let why =
             format!("{no_journal} and there is no file of syslog, so the kernel's ring is read");
         let sources = vec![Source { kmsg: true, ..source("kernel") }];
-        return Choice { sources, why, multicast: None };
+        return Choice { of: sources, why };
     }
     let why = format!(
         "no log is followed: {no_journal}, there is no file that rsyslog writes (/var/log/syslog, \
          /var/log/messages), and /dev/kmsg cannot be read. Name files under logs.sources, or add the \
          exporter to the group that may read them"
     );
-    Choice { sources: Vec::new(), why, multicast: None }
+    Choice { of: Vec::new(), why }
 }
 
 /// What of configured sources would count twice: the journal and the files that rsyslog writes have the
@@ -264,8 +264,12 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "7c4f5a0f5a914fe8b7a1e0d6b1f7b0aa\n").unwrap();
         }
-        let choice = choose(root.path(), || unreachable!("not the host's root"));
-        (choice.sources.into_iter().map(|source| source.name).collect(), choice.why)
+        let lines = choose_lines(root.path());
+        let join = || -> io::Result<()> { unreachable!("not the host's root") };
+        let audit = choose_audit(root.path(), join);
+        let sources = lines.of.into_iter().chain(audit.of.into_iter().map(|(source, _)| source));
+        let names = sources.map(|source| source.name).collect();
+        (names, format!("{}; {}", lines.why, audit.why))
     }
 
     #[test]
@@ -295,11 +299,12 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let named = choose(root.path(), || unreachable!("its log can be read")).sources;
-        assert_eq!(named[0].files, [root.path().join("srv/a.log")]);
-        let refused = || Err(io::Error::other("no CAP_AUDIT_READ"));
+        let join = || -> io::Result<()> { unreachable!("its log can be read") };
+        let (named, _) = choose_audit(root.path(), join).of.unwrap();
+        assert_eq!(named.files, [root.path().join("srv/a.log")]);
+        let refused = || Err::<(), _>(io::Error::other("no CAP_AUDIT_READ"));
         // This host's own log or none: what is asked for is said.
-        let why = choose(Path::new("/"), refused).why;
+        let why = choose_audit(Path::new("/"), refused).why;
         let log = auditd::log_file(Path::new("/"));
         if log.exists() {
             assert!(why.contains("the audit daemon's log"), "{why}");

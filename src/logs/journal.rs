@@ -13,6 +13,7 @@ mod fields;
 mod file;
 mod format;
 mod position;
+pub(crate) mod source;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

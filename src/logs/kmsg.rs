@@ -7,6 +7,7 @@ mod cursor;
 pub(crate) mod dump;
 mod fragments;
 pub(crate) mod record;
+pub(crate) mod source;
 
 use std::fs::{self, File};
 use std::io;

@@ -69,6 +69,9 @@ pub struct Signature {
     /// Named groups whose values are counted apart.
     #[serde(default, deserialize_with = "or_default")]
     pub captures: Vec<String>,
+    /// It says how a process ended: told beside the kills that audit records tell.
+    #[serde(default)]
+    pub ends_process: bool,
     /// A named group that says how many the line stands for.
     pub count: Option<String>,
     /// What to do about it.

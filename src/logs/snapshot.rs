@@ -7,96 +7,73 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::counter::Before;
-use super::counts::{self, ByLevel, Counts, Matched, Place, Published, Values};
-use super::effects::Sums;
 use super::follower;
-use super::twins::Twins;
-use crate::audit::events::joiner::{Ended, Joiner, Limits};
+use super::line_sink::{LineCounts, LineSink};
+use super::matched::{Matched, Values};
+use super::published::{Counts, Place, Published, PublishedTo, ReadCounts, Stream};
+use super::sink::Sink;
+use crate::audit::events::sink::{EventSink, OpenEvents};
 use crate::audit::events::totals::Totals;
 use crate::config;
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
-    sources: BTreeMap<String, Source>,
+    /// Sources of log lines, by name.
+    lines: BTreeMap<String, Source<Before, LineCounts>>,
+    /// Sources of audit records.
+    events: BTreeMap<String, Source<OpenEvents, Totals>>,
     /// What sources have counted that are not configured any more: without it, the sum over all sources
     /// would fall when one is taken out.
     retired: BTreeMap<String, Matched>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Source {
+struct Source<C, T> {
     /// The configured paths and patterns.
     patterns: Vec<Vec<u8>>,
-    files: Vec<File>,
-    lines: u64,
-    bytes: u64,
-    unmatched: ByLevel,
+    files: Vec<File<C>>,
     place: Option<Place>,
-    sums: Sums,
-    last_line: Option<SystemTime>,
-    audit: Totals,
-    signatures: BTreeMap<String, Matched>,
-    twins: Twins,
+    carry: C,
+    read: ReadCounts,
+    sink: T,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct File {
+struct File<C> {
     path: Vec<u8>,
-    state: follower::State,
-    before: Before,
-    /// Records of audit events that are not complete, and the events that ended last.
-    open: Vec<Vec<u8>>,
-    ended: Vec<Ended>,
+    position: follower::State,
+    carry: C,
 }
 
 /// What a source begins with.
 #[derive(Debug, Default)]
-pub(crate) struct Start {
+pub(crate) struct Start<C, T> {
     /// Logs that were followed, and counts that go on.
-    pub published: Published,
+    pub published: Published<C, T>,
     /// An earlier run followed the same patterns: a log that it did not know has come since, and is
     /// read from its start.
     pub known: bool,
 }
 
+/// What a source whose lines this sink counts begins with.
+pub(crate) type StartOf<S> = Start<<S as Sink>::Carry, <S as Sink>::Counts>;
+
+/// Sources as they are configured, with what they have published.
+pub(crate) type Sources<'s, S> = [(&'s config::Source, PublishedTo<S>)];
+
 impl Snapshot {
     /// What is published now. The order is always the same, so that equal states are equal bytes.
     pub(crate) fn of(
-        sources: &[(&config::Source, Published)],
+        lines: &Sources<'_, LineSink>,
+        events: &Sources<'_, EventSink>,
         retired: &BTreeMap<String, Matched>,
     ) -> Self {
-        let source = |source: &config::Source, published: &Published| {
-            let counts = &published.counts;
-            let file = |(path, file): (&PathBuf, &counts::File)| File {
-                path: path.as_os_str().as_bytes().to_vec(),
-                state: file.state.clone(),
-                before: file.before.clone(),
-                open: joiner(file).flat_map(Joiner::open_lines).map(<[u8]>::to_vec).collect(),
-                ended: joiner(file).flat_map(Joiner::ended).cloned().collect(),
-            };
-            Source {
-                patterns: patterns(source),
-                files: published.files.iter().map(file).collect(),
-                lines: counts.lines,
-                bytes: counts.bytes,
-                unmatched: counts.unmatched,
-                place: published.place.clone(),
-                sums: counts.sums,
-                last_line: counts.last_line,
-                audit: counts.audit.clone(),
-                signatures: counts.signatures.clone(),
-                twins: counts.twins.clone(),
-            }
-        };
-        let named = |(of, published): &(&config::Source, Published)| {
-            (of.name.clone(), source(of, published))
-        };
-        Self { sources: sources.iter().map(named).collect(), retired: retired.clone() }
+        Self { lines: keep_all(lines), events: keep_all(events), retired: retired.clone() }
     }
 
     /// The bytes of the snapshot file.
@@ -117,61 +94,76 @@ impl Snapshot {
     #[must_use]
     pub(crate) fn without_values(mut self) -> Self {
         self.retired.clear();
-        for source in self.sources.values_mut() {
-            (source.lines, source.bytes) = (0, 0);
-            source.unmatched = ByLevel::default();
-            source.sums = Sums::default();
-            source.signatures.clear();
-            source.audit = Totals::default();
+        for source in self.lines.values_mut() {
+            source.read.forget_values();
+            source.sink.signatures.clear();
+        }
+        for source in self.events.values_mut() {
+            source.read.forget_values();
+            source.sink = Totals::default();
         }
         self
     }
 
-    /// What a source of the configuration takes up.
-    pub(crate) fn take(&mut self, configured: &config::Source) -> Start {
-        let Some(source) = self.sources.remove(&configured.name) else { return Start::default() };
-        let known = source.patterns == patterns(configured);
-        let counts = Counts {
-            lines: source.lines,
-            bytes: source.bytes,
-            unmatched: source.unmatched,
-            sums: source.sums,
-            last_line: source.last_line,
-            audit: source.audit,
-            signatures: source.signatures,
-            twins: source.twins,
-        };
-        let file = |file: File| {
-            let path = PathBuf::from(OsString::from_vec(file.path));
-            let followed = !file.open.is_empty() || !file.ended.is_empty();
-            let lines = file.open.iter().map(Vec::as_slice);
-            // No line completes an event that was open with it.
-            let resumed =
-                || Joiner::resumed(Limits::default(), file.ended, lines, 0, &mut Vec::new());
-            let joiner = followed.then(resumed);
-            let (state, before) = (file.state, file.before);
-            let shown = counts::File { state, before, joiner, error: None };
-            super::patterns::covers(configured, &path).then_some((path, shown))
-        };
-        let files = source.files.into_iter().filter_map(file).collect();
-        let place = source.place.filter(|place| match place {
-            Place::Kmsg(_) => configured.kmsg,
-            Place::Journal(_) => configured.journal,
-        });
-        Start { published: Published { files, place, counts, ..Published::default() }, known }
+    /// What a source of log lines takes up.
+    pub(crate) fn take_lines(&mut self, configured: &config::Source) -> StartOf<LineSink> {
+        take(&mut self.lines, configured)
+    }
+
+    /// What a source of audit records takes up.
+    pub(crate) fn take_events(&mut self, configured: &config::Source) -> StartOf<EventSink> {
+        take(&mut self.events, configured)
     }
 
     /// After every source has taken its own: what the others have counted.
     pub(crate) fn retire(self) -> BTreeMap<String, Matched> {
         let mut retired = self.retired;
-        merge(&mut retired, self.sources.into_values().flat_map(|source| source.signatures));
+        merge(&mut retired, self.lines.into_values().flat_map(|source| source.sink.signatures));
         retired
     }
 }
 
-/// That of a log of the audit daemon.
-fn joiner(file: &counts::File) -> impl Iterator<Item = &Joiner> {
-    file.joiner.iter()
+fn keep_all<C: Clone, T: Clone>(
+    sources: &[(&config::Source, Published<C, T>)],
+) -> BTreeMap<String, Source<C, T>> {
+    let keep = |(configured, published): &(&config::Source, Published<C, T>)| {
+        let file = |(path, stream): (&PathBuf, &Arc<Stream<C>>)| File {
+            path: path.as_os_str().as_bytes().to_vec(),
+            position: stream.position.clone(),
+            carry: stream.carry.clone(),
+        };
+        let source = Source {
+            patterns: patterns(configured),
+            files: published.files.iter().map(file).collect(),
+            place: published.place.clone(),
+            carry: published.carry.clone(),
+            read: published.counts.read.clone(),
+            sink: published.counts.sink.clone(),
+        };
+        (configured.name.clone(), source)
+    };
+    sources.iter().map(keep).collect()
+}
+
+fn take<C: Default, T: Default>(
+    sources: &mut BTreeMap<String, Source<C, T>>,
+    configured: &config::Source,
+) -> Start<C, T> {
+    let Some(source) = sources.remove(&configured.name) else { return Start::default() };
+    let known = source.patterns == patterns(configured);
+    let file = |file: File<C>| {
+        let path = PathBuf::from(OsString::from_vec(file.path));
+        let stream = Stream { position: file.position, carry: file.carry, error: None };
+        super::patterns::covers(configured, &path).then(|| (path, Arc::new(stream)))
+    };
+    let files = source.files.into_iter().filter_map(file).collect();
+    let place = source.place.filter(|place| match place {
+        Place::Kmsg(_) => configured.kmsg,
+        Place::Journal(_) => configured.journal,
+    });
+    let counts = Counts { read: source.read, sink: source.sink };
+    let carry = source.carry;
+    Start { published: Published { files, place, carry, counts, ..Published::default() }, known }
 }
 
 fn merge(

@@ -10,21 +10,22 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::clock;
 use super::content::{self, FileId, SPAN, is_same_file};
-use super::counts::{Counter, Counts, File, Form, Published, Shared};
 use super::effects::Effects;
 use super::follower::{At, Follower, Look};
-use super::header;
 use super::patterns::{directories_of, fixed_part, is_pattern, paths_of};
+use super::published::{PublishedTo, Shared};
 use super::rotated::{self, Sibling};
+use super::sink::{Batch as _, Carry as _, Message, Sink};
 use super::trust::Trust;
 use super::watch::Watch;
-use super::{RETRY, RETRY_MAX, lock};
-use crate::config::{Format, Source};
+use super::{RETRY, RETRY_MAX};
+use crate::config::Source;
+use crate::live::lock;
 use crate::supervised;
 
 /// Everything is looked at this often, whether or not inotify says something.
@@ -32,6 +33,9 @@ const SWEEP: Duration = Duration::from_millis(500);
 
 /// Bytes read at one time, so that what is published never lies far behind what is read.
 const CHUNK: usize = 128 * 1024;
+
+/// What was read is published this often at most: it costs more than to read a line.
+const PUBLISH: Duration = Duration::from_millis(100);
 
 /// Pieces of one log that are read before the others have their turn.
 const TURN: usize = 16;
@@ -48,9 +52,10 @@ const MAX_NOTES: usize = 20;
 /// Logs of one source. More are a mistake in the pattern.
 const MAX_LOGS: usize = 10_000;
 
-/// A source's thread.
-pub(crate) struct Reader {
+/// Reads the logs of a source that are files, counts their lines, and publishes both together.
+pub(crate) struct FileRunner<S: Sink> {
     source: Source,
+    sink: Arc<S>,
     followers: HashMap<PathBuf, Follower>,
     /// When to try again what failed, and after what time the next time.
     failing: HashMap<PathBuf, (Instant, Duration)>,
@@ -64,8 +69,14 @@ pub(crate) struct Reader {
     /// Since when logs that are not known are new, likewise: since this run began, or the last ended.
     since: i64,
     buffer: Vec<u8>,
-    shared: Arc<Shared>,
-    published: Arc<Mutex<Published>>,
+    published: Shared<S>,
+    /// What is going to be published. After a panic the thread begins with what is.
+    next: PublishedTo<S>,
+    /// Logs whose position differs from what is published.
+    changed: BTreeSet<PathBuf>,
+    /// When something was last published, and whether there is something since.
+    published_at: Instant,
+    unpublished: bool,
     /// Files that may be open at one time.
     descriptors: usize,
     /// Files that are open.
@@ -73,8 +84,6 @@ pub(crate) struct Reader {
     /// A file was renamed from one followed name to another since the last scan.
     renamed: bool,
     started: bool,
-    /// The time that audit events are waited for is counted from here.
-    born: Instant,
 }
 
 /// The rotated files in the directories of logs that are new, by directory and log: each directory is listed once.
@@ -100,18 +109,20 @@ impl ReadFor {
 /// A directory whose time is younger than that may change again without its time changing (FAT keeps 2 s).
 const SETTLED_NANOS: i64 = 2_100_000_000;
 
-impl Reader {
+impl<S: Sink> FileRunner<S> {
     /// Takes up the logs that were followed, and finds the others. `known`: those that an earlier run
     /// did not know are new, and read from their start.
     pub(crate) fn new(
         source: Source,
         known: bool,
-        published: Arc<Mutex<Published>>,
-        shared: Arc<Shared>,
+        published: Shared<S>,
+        sink: Arc<S>,
         descriptors: usize,
     ) -> Self {
+        let next = lock(&published).clone();
         let mut reader = Self {
             source,
+            sink,
             followers: HashMap::new(),
             failing: HashMap::new(),
             watch: Watch::new(),
@@ -120,23 +131,25 @@ impl Reader {
             left_at: HashMap::new(),
             since: clock::wall_nanos(),
             buffer: vec![0; SPAN + CHUNK],
-            shared,
             published,
+            next,
+            changed: BTreeSet::new(),
+            published_at: Instant::now(),
+            unpublished: false,
             descriptors,
             open: 0,
             renamed: false,
             started: known,
-            born: Instant::now(),
         };
-        let files = lock(&reader.published).files.clone();
+        let files = reader.next.files.clone();
         // What an earlier run did not know came after it had last read something.
-        let read = files.values().map(|file| file.state.read_at()).max();
+        let read = files.values().map(|stream| stream.position.read_at()).max();
         if let Some(read) = read.filter(|&read| known && read > 0) {
             reader.since = read - SETTLED_NANOS;
         }
-        for (path, file) in files {
-            let trust = reader.trust(&path);
-            reader.followers.insert(path.clone(), Follower::resume(path, trust, file.state));
+        for (path, stream) in files {
+            let (trust, position) = (reader.trust(&path), stream.position.clone());
+            reader.followers.insert(path.clone(), Follower::resume(path, trust, position));
         }
         reader.scan();
         reader.started = true;
@@ -144,6 +157,7 @@ impl Reader {
         for path in reader.followers.keys().cloned().collect::<Vec<_>>() {
             reader.look(&path);
         }
+        reader.publish();
         reader
     }
 
@@ -153,7 +167,11 @@ impl Reader {
         // Logs of which there is more to read than their turn.
         let mut busy = HashSet::new();
         loop {
-            let until = if busy.is_empty() { sweep } else { Instant::now() };
+            let until = match (busy.is_empty(), self.unpublished) {
+                (false, _) => Instant::now(),
+                (true, true) => sweep.min(self.published_at + PUBLISH),
+                (true, false) => sweep,
+            };
             let woken = self.watch.wait(until);
             let all = Instant::now() >= sweep;
             if woken.names || (all && self.directories_changed()) {
@@ -162,7 +180,7 @@ impl Reader {
             let others = !woken.paths.iter().all(|path| self.followers.contains_key(path));
             if all {
                 sweep = Instant::now() + SWEEP;
-                lock(&self.published).looked = Some(Instant::now());
+                self.next.looked = Some(Instant::now());
                 self.let_go();
                 busy.extend(self.followers.keys().cloned());
             } else if others && self.followers.len() <= FEW {
@@ -171,9 +189,38 @@ impl Reader {
             } else {
                 busy.extend(woken.paths);
             }
-            busy.retain(|path| self.take_turn(path));
-            supervised::hold_if_asked();
+            busy.retain(|path| {
+                let more = self.take_turn(path);
+                self.publish_if_due();
+                more
+            });
+            self.publish_if_due();
+            supervised::hold_if_asked(|| self.publish());
         }
+    }
+
+    /// Publishes what was not, unless something was a moment ago.
+    fn publish_if_due(&mut self) {
+        if self.unpublished && self.published_at.elapsed() >= PUBLISH {
+            self.publish();
+        }
+    }
+
+    /// Swaps what others see for what was read and counted since, position and counts at once.
+    fn publish(&mut self) {
+        let mut published = lock(&self.published);
+        for path in std::mem::take(&mut self.changed) {
+            match self.next.files.get(&path) {
+                Some(stream) => drop(published.files.insert(path, Arc::clone(stream))),
+                None => drop(published.files.remove(&path)),
+            }
+        }
+        published.counts.clone_from(&self.next.counts);
+        published.notes.clone_from(&self.next.notes);
+        published.read = self.next.read;
+        published.looked = self.next.looked;
+        drop(published);
+        (self.published_at, self.unpublished) = (Instant::now(), false);
     }
 
     /// Which links the name of a log may be.
@@ -235,7 +282,8 @@ impl Reader {
             }
         }
         self.hand_over(&before, &added);
-        lock(&self.published).notes = notes;
+        self.next.notes = notes;
+        self.unpublished = true;
     }
 
     /// New logs may appear in this directory.
@@ -263,12 +311,13 @@ impl Reader {
         if over.is_empty() {
             return;
         }
-        let mut published = lock(&self.published);
+        self.unpublished = true;
         for path in over {
             // Nothing of it is open any more.
             self.followers.remove(&path);
             self.failing.remove(&path);
-            published.files.remove(&path);
+            self.next.files.remove(&path);
+            self.changed.insert(path.clone());
             if self.left_at.len() >= MAX_LOGS {
                 // Its rotated files of this run might count once more if it came back; nobody has so many names.
                 self.left_at.clear();
@@ -333,7 +382,9 @@ impl Reader {
         let follower =
             Follower::new(path.to_owned(), self.trust(path), !self.started, (siblings, since));
         // The next run is to know what it was before anything is read of it.
-        lock(&self.published).files.entry(path.to_owned()).or_default().state = follower.state();
+        let stream = self.next.files.entry(path.to_owned()).or_default();
+        Arc::make_mut(stream).position = follower.state();
+        self.changed.insert(path.to_owned());
         self.followers.insert(path.to_owned(), follower);
     }
 
@@ -361,7 +412,6 @@ impl Reader {
     }
 
     fn look_once(&mut self, path: &Path) -> Option<Look> {
-        let form = self.form();
         let follower = self.followers.get_mut(path)?;
         let now = clock::monotonic();
         if self.failing.get(path).is_some_and(|(until, _)| now < *until) {
@@ -375,49 +425,37 @@ impl Reader {
         let look = follower.look(&at, &mut self.buffer, &mut effects);
         self.renamed |=
             look.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy);
-        let counter = Counter::new(&self.shared, form);
-        // Counted on copies and published together: should counting panic, what is published holds. Copied
-        // only where it may change: there may be thousands.
-        let mut published = lock(&self.published);
-        let file = match published.files.get(path) {
-            Some(file) => file,
-            None => published.files.entry(path.to_owned()).or_default(),
-        };
-        let eventful = matches!(look, Ok(Look::Data(..))) || effects != Effects::default();
-        let counting = eventful || file.joiner.is_some();
-        let idle = !counting && matches!(look, Ok(Look::Idle)) && file.error.is_none();
-        let mut file = if idle { File::default() } else { file.clone() };
-        let mut counts = if counting { published.counts.clone() } else { Counts::default() };
-        drop(published);
-        if let Ok(Look::Data(nth, count)) = look {
-            counts.bytes += count as u64;
-            let line = |line: &[u8]| counter.count(line, &mut file, &mut counts);
-            follower.accept((nth, count), &self.buffer, &mut effects, line);
-        }
-        counts.sums.add(&effects.sums);
-        for line in &effects.lines {
-            counter.count(line, &mut file, &mut counts);
-        }
-        if !matches!(look, Ok(Look::Data(..) | Look::Turned)) {
-            counter.expire(&mut file.joiner, &mut counts);
-        }
-        if !matches!(look, Ok(Look::Idle)) || effects != Effects::default() || file.error.is_some()
-        {
-            file.state = follower.state();
-        }
-        file.error = look.as_ref().err().map(ToString::to_string);
-        supervised::panic_if_asked("source");
-        let mut published = lock(&self.published);
         // One that is missing since the last run may yet be found under another name.
-        published.looked = Some(Instant::now());
-        published.read |= look.is_ok() && follower.open_files() > 0;
-        if !idle {
-            published.files.insert(path.to_owned(), file);
+        self.next.looked = Some(Instant::now());
+        self.unpublished = true;
+        self.next.read |= look.is_ok() && follower.open_files() > 0;
+        let known = self.next.files.get(path);
+        let waits = known.is_some_and(|stream| stream.error.is_some() || stream.carry.waits());
+        if !matches!(look, Ok(Look::Idle)) || effects != Effects::default() || waits {
+            let read_at = SystemTime::now();
+            let batch = self.sink.begin_batch(read_at);
+            let counts = &mut self.next.counts;
+            let stream = Arc::make_mut(self.next.files.entry(path.to_owned()).or_default());
+            let mut count = |line: &[u8]| {
+                counts.read.add_line(read_at);
+                batch.count(Message::Line(line), &mut stream.carry, counts);
+            };
+            if let Ok(Look::Data(nth, length)) = look {
+                follower.accept((nth, length), &self.buffer, &mut effects, &mut count);
+            }
+            effects.lines.iter().for_each(|line| count(line));
+            if let Ok(Look::Data(_, length)) = look {
+                counts.read.bytes += length as u64;
+            }
+            counts.read.sums.add(&effects.sums);
+            if !matches!(look, Ok(Look::Data(..) | Look::Turned)) {
+                batch.expire(&mut stream.carry, counts);
+            }
+            stream.position = follower.state();
+            stream.error = look.as_ref().err().map(ToString::to_string);
+            self.changed.insert(path.to_owned());
         }
-        if counting {
-            published.counts = counts;
-        }
-        drop(published);
+        supervised::panic_if_asked("source");
         self.open = self.open + follower.open_files() - open;
         if self.open > self.descriptors && matches!(look, Ok(Look::Idle)) {
             let open = follower.open_files();
@@ -429,15 +467,6 @@ impl Reader {
             self.note_files(path);
         }
         look.ok()
-    }
-
-    /// What its lines are, now.
-    fn form(&self) -> Form {
-        match self.source.format {
-            Format::Syslog => Form::Text(header::parse),
-            Format::Plain => Form::Text(header::plain),
-            Format::Audit => Form::Audit(millis_since(self.born)),
-        }
     }
 
     /// Which files are being read for this log has changed.
@@ -462,11 +491,6 @@ impl Reader {
             }
         }
     }
-}
-
-/// Milliseconds since then.
-pub(crate) fn millis_since(then: Instant) -> u64 {
-    u64::try_from(then.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The rotated files of a log that is not followed yet.

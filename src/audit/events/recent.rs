@@ -46,16 +46,6 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// Signatures of lines that say what ended a process.
-pub(crate) const ENDINGS: [&str; 6] = [
-    "kernel-oom-kill",
-    "kernel-memcg-oom-kill",
-    "systemd-oomd-kill",
-    "systemd-unit-oom",
-    "systemd-main-process-killed",
-    "hw-memory-process-killed",
-];
-
 /// Of a longer line the rest is left out.
 const MOST_BYTES: usize = 300;
 

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::super::content::{self, FileId};
-use super::super::counter::Before;
-use super::super::counts::Counter;
 use super::super::effects::{Effects, Rotation};
-use super::super::lock;
-use super::Reader;
+use super::super::sink::{Batch as _, Carry as _, Sink};
+use super::FileRunner;
 
-impl Reader {
+impl<S: Sink> FileRunner<S> {
     /// Gives files that were renamed from one followed name to another to the logs that they are now: log4j2 renames
     /// `app-1.log` to `app-2.log`, and others swap two names. `before`: when the directories had changed at the last
     /// scan; names in those that have not are the same files, but for those that were `added` since.
@@ -43,39 +43,32 @@ impl Reader {
     /// swapped.
     fn hand_over_files(&mut self, moved: &[(FileId, PathBuf, PathBuf)]) {
         let mut effects = Effects::default();
-        let form = self.form();
-        let counter = Counter::new(&self.shared, form);
-        let mut published = lock(&self.published);
+        let sink = Arc::clone(&self.sink);
+        let batch = sink.begin_batch(SystemTime::now());
         let mut given = Vec::new();
         for (id, from, to) in moved {
             let Some(owner) = self.followers.get_mut(from) else { continue };
             let Some(generation) = owner.give(*id) else { continue };
-            let file = published.files.entry(from.clone()).or_default();
-            file.state = owner.state();
+            let stream = Arc::make_mut(self.next.files.entry(from.clone()).or_default());
+            stream.position = owner.state();
             // Where the name has another file that was read already, what is carried is of that.
             let reads_on = std::fs::metadata(from)
                 .is_ok_and(|meta| owner.files().any(|own| own == content::id(&meta)));
-            let carried = if reads_on {
-                (Before::default(), None)
-            } else {
-                // When the kernel started is what the next lines under this name need as well.
-                let before = file.before.clone();
-                file.before.forget_line();
-                (before, file.joiner.take())
-            };
-            given.push((*id, generation, carried, to));
+            let carry = if reads_on { S::Carry::default() } else { stream.carry.split_off() };
+            self.changed.insert(from.clone());
+            given.push((*id, generation, carry, to));
         }
-        for (id, generation, (before, joiner), to) in given {
+        for (id, generation, carry, to) in given {
             let Some(follower) = self.followers.get_mut(to) else { continue };
             follower.take(generation);
             self.read_for.add([id], to);
             self.failing.remove(to);
             effects.rotated(Rotation::Rename);
-            let mut file = published.files.remove(to).unwrap_or_default();
-            (file.state, file.before) = (follower.state(), before);
-            counter.join(&mut file.joiner, joiner, &mut published.counts);
-            published.files.insert(to.clone(), file);
+            let stream = Arc::make_mut(self.next.files.entry(to.clone()).or_default());
+            stream.position = follower.state();
+            batch.join(&mut stream.carry, carry, &mut self.next.counts);
+            self.changed.insert(to.clone());
         }
-        published.counts.sums.add(&effects.sums);
+        self.next.counts.read.sums.add(&effects.sums);
     }
 }

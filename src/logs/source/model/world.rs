@@ -12,15 +12,16 @@ use std::time::Instant;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
-use super::super::{Look, Reader};
+use super::super::{FileRunner, Look};
 use super::{Host, KEPT, LOGS, Names, SIGNATURE, Step, Writer};
 use crate::config::{Format, Source};
-use crate::live::{Live, lock};
-use crate::logs::clock;
-use crate::logs::counts::{Published, Shared};
+use crate::live::lock;
 use crate::logs::effects::Lost;
+use crate::logs::line_sink::{LineSink, Meanings};
 use crate::logs::matcher::Matcher;
 use crate::logs::model_files::Files;
+use crate::logs::published::{PublishedTo, Shared};
+use crate::logs::{clock, header};
 
 pub(super) struct World {
     host: Host,
@@ -30,15 +31,15 @@ pub(super) struct World {
     lines: u64,
     bytes: u64,
     digits: BTreeMap<(&'static str, String), u64>,
-    reader: Option<Reader>,
-    published: Arc<Mutex<Published>>,
-    saved: Published,
+    reader: Option<FileRunner<LineSink>>,
+    published: Shared<LineSink>,
+    saved: PublishedTo<LineSink>,
 }
 
-fn shared() -> Arc<Shared> {
-    let matcher = Live::new(Matcher::new(serde_saphyr::from_str(SIGNATURE).unwrap()));
-    let (values, unknown, recent) = Default::default();
-    Arc::new(Shared { matcher, values, unknown, recent, zone: TimeZone::UTC })
+fn sink() -> Arc<LineSink> {
+    let matcher = Matcher::new(serde_saphyr::from_str(SIGNATURE).unwrap());
+    let meanings = Arc::new(Meanings::new(matcher, TimeZone::UTC, |_, _| {}));
+    Arc::new(LineSink { meanings, parse: header::plain })
 }
 
 impl World {
@@ -53,13 +54,13 @@ impl World {
             digits: BTreeMap::new(),
             reader: None,
             published: Arc::default(),
-            saved: Published::default(),
+            saved: PublishedTo::<LineSink>::default(),
         };
         for _ in 0..LOGS {
             world.appear(0);
         }
         world.set_clock();
-        world.start(Published::default(), false);
+        world.start(PublishedTo::<LineSink>::default(), false);
         world.follow();
         world.saved = lock(&world.published).clone();
         // See 3.
@@ -205,7 +206,7 @@ impl World {
         self.write(self.writers.len() - 1, lines);
     }
 
-    fn start(&mut self, published: Published, known: bool) {
+    fn start(&mut self, published: PublishedTo<LineSink>, known: bool) {
         let source = Source {
             name: "app".to_owned(),
             files: vec![self.path("*.log")],
@@ -218,10 +219,10 @@ impl World {
         };
         self.published = Arc::new(Mutex::new(published));
         let published = Arc::clone(&self.published);
-        self.reader = Some(Reader::new(source, known, published, shared(), 1000));
+        self.reader = Some(FileRunner::new(source, known, published, sink(), 1000));
     }
 
-    fn reader(&mut self) -> &mut Reader {
+    fn reader(&mut self) -> &mut FileRunner<LineSink> {
         self.set_clock();
         self.reader.as_mut().unwrap()
     }
@@ -248,6 +249,7 @@ impl World {
         for path in reader.followers.keys().cloned().collect::<Vec<_>>() {
             more |= reader.look(&path).is_some_and(|look| look != Look::Idle);
         }
+        reader.publish();
         more
     }
 
@@ -286,6 +288,7 @@ impl World {
                 let path = self.log_path(self.writer(nth));
                 self.scan();
                 self.reader().look(&path);
+                self.reader().publish();
             }
             Step::Scan => self.reader().scan(),
             Step::Save => self.saved = lock(&self.published).clone(),
@@ -311,7 +314,7 @@ impl World {
             self.follow();
         }
         let counts = lock(&self.published).counts.clone();
-        let counted = counts.signatures.get("line");
+        let counted = counts.sink.signatures.get("line");
         let captures = counted.map(|line| line.captures.clone()).unwrap_or_default();
         let counted: BTreeMap<_, _> = ["hundred", "ten", "one"]
             .into_iter()
@@ -320,10 +323,14 @@ impl World {
                 values.into_iter().map(move |(digit, count)| ((name, digit), count))
             })
             .collect();
-        prop_assert_eq!((counts.lines, counts.bytes), (self.lines, self.bytes), "lines, bytes");
+        prop_assert_eq!(
+            (counts.read.lines, counts.read.bytes),
+            (self.lines, self.bytes),
+            "lines, bytes"
+        );
         prop_assert_eq!(&counted, &self.digits);
         for (why, reason) in Lost::ALL {
-            prop_assert_eq!(counts.sums.lost(why), 0, "{}", reason);
+            prop_assert_eq!(counts.read.sums.lost(why), 0, "{}", reason);
         }
         Ok(())
     }
