@@ -9,6 +9,7 @@
 
 pub(crate) mod auditd;
 pub(crate) mod child;
+pub(crate) mod defaults;
 pub(crate) mod events;
 pub(crate) mod heard;
 pub(crate) mod helper;

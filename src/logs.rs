@@ -15,6 +15,7 @@ pub(crate) mod choice;
 mod clock;
 mod content;
 pub(crate) mod counter;
+pub(crate) mod dmesg;
 pub(crate) mod effects;
 pub(crate) mod export;
 pub(crate) mod finder;

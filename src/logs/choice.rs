@@ -6,11 +6,9 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::patterns::{covers, is_pattern};
-use crate::audit::auditd;
 use crate::config::{Format, Source};
 
 /// The files that rsyslog writes, by distribution; those of a set do not overlap, and have the kernel's
@@ -48,59 +46,6 @@ const JOURNALS: [&str; 2] = ["var/log/journal", "run/log/journal"];
 /// The kernel's ring.
 pub(crate) fn ring(rootfs: &Path) -> PathBuf {
     rootfs.join("dev/kmsg")
-}
-
-/// Chooses the source of audit events: the audit daemon's log, or where that cannot be read and these are the
-/// host's, the kernel's own records, for which `join` is asked.
-pub(crate) fn choose_audit<M>(
-    rootfs: &Path,
-    join: impl FnOnce() -> io::Result<M>,
-) -> Choice<Option<(Source, Option<M>)>> {
-    let log = auditd::log_file(rootfs);
-    let file = rootfs.join(log.strip_prefix("/").unwrap_or(&log));
-    let log = log.display();
-    let name = || "audit".to_owned();
-    let source = Source {
-        name: name(),
-        files: vec![file.clone()],
-        format: Format::Audit,
-        ..Source::default()
-    };
-    let unreadable = match File::open(&file) {
-        Ok(_) => {
-            let why = "audit events come from the audit daemon's log".to_owned();
-            return Choice { of: Some((source, None)), why };
-        }
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => "may not be read",
-        Err(_) => "is not there",
-    };
-    let expected = file.parent().is_some_and(Path::is_dir);
-    let joined = if rootfs == Path::new("/") {
-        join()
-    } else {
-        Err(io::Error::other("the kernel's own records are not those of --path.rootfs"))
-    };
-    match joined {
-        Ok(multicast) => {
-            let source = Source { name: name(), audit_multicast: true, ..Source::default() };
-            let why = format!(
-                "audit events come from the kernel's multicast group, for {log} {unreadable}"
-            );
-            Choice { of: Some((source, Some(multicast))), why }
-        }
-        // The audit daemon will make it when it starts.
-        Err(_) if unreadable == "is not there" && expected => {
-            let why = format!("audit events will come from {log}, which {unreadable} yet");
-            Choice { of: Some((source, None)), why }
-        }
-        Err(error) => {
-            let why = format!(
-                "audit events are not followed: {log} {unreadable} (log_group in auditd.conf may \
-                 name a group of the exporter's), and {error}"
-            );
-            Choice { of: None, why }
-        }
-    }
 }
 
 /// Chooses the sources of log lines.
@@ -264,12 +209,8 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "7c4f5a0f5a914fe8b7a1e0d6b1f7b0aa\n").unwrap();
         }
-        let lines = choose_lines(root.path());
-        let join = || -> io::Result<()> { unreachable!("not the host's root") };
-        let audit = choose_audit(root.path(), join);
-        let sources = lines.of.into_iter().chain(audit.of.into_iter().map(|(source, _)| source));
-        let names = sources.map(|source| source.name).collect();
-        (names, format!("{}; {}", lines.why, audit.why))
+        let choice = choose_lines(root.path());
+        (choice.of.into_iter().map(|source| source.name).collect(), choice.why)
     }
 
     #[test]
@@ -279,40 +220,6 @@ mod tests {
         let red_hat = ["var/log/messages", "var/log/secure", "var/log/cron", "var/log/maillog"];
         assert_eq!(chosen(&red_hat).0, ["messages", "secure", "cron", "maillog"]);
         assert_eq!(chosen(&["var/log/messages"]).0, ["messages"]);
-    }
-
-    #[test]
-    fn audit_events_are_one_source() {
-        let of = |files: &[&str]| chosen(files);
-        let (names, why) = of(&["var/log/messages", "var/log/audit/audit.log"]);
-        assert_eq!(names, ["messages", "audit"]);
-        assert!(why.ends_with("; audit events come from the audit daemon's log"), "{why}");
-        let (names, why) = of(&["var/log/messages"]);
-        assert!(names == ["messages"] && why.contains("audit.log is not there"), "{why}");
-        let (names, why) = of(&["var/log/messages", "var/log/audit/audit.log.1"]);
-        assert!(names == ["messages", "audit"] && why.contains("is not there yet"), "{why}");
-        let root = tempfile::tempdir().unwrap();
-        for (file, text) in
-            [("etc/audit/auditd.conf", "log_file = /srv/a.log\n"), ("srv/a.log", "")]
-        {
-            let path = root.path().join(file);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        let join = || -> io::Result<()> { unreachable!("its log can be read") };
-        let (named, _) = choose_audit(root.path(), join).of.unwrap();
-        assert_eq!(named.files, [root.path().join("srv/a.log")]);
-        let refused = || Err::<(), _>(io::Error::other("no CAP_AUDIT_READ"));
-        // This host's own log or none: what is asked for is said.
-        let why = choose_audit(Path::new("/"), refused).why;
-        let log = auditd::log_file(Path::new("/"));
-        if log.exists() {
-            assert!(why.contains("the audit daemon's log"), "{why}");
-        } else if log.parent().unwrap().is_dir() {
-            assert!(why.ends_with("is not there yet"), "{why}");
-        } else {
-            assert!(why.contains("log_group") && why.ends_with("no CAP_AUDIT_READ"), "{why}");
-        }
     }
 
     #[test]

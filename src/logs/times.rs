@@ -13,8 +13,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 
+use super::dmesg;
 use super::header::{self, MONTHS};
-use super::kmsg::dump;
 
 /// No zone's file is longer.
 const MAX_ZONE: u64 = 64 * 1024;
@@ -137,7 +137,7 @@ impl Clock {
 
     /// `[Nov20 05:08]`; what comes after it has `[  +0.000012]`, the time since the line before.
     fn human(&mut self, line: &[u8]) -> Option<Time> {
-        dump::human(line)?;
+        dmesg::human(line)?;
         let time = line[1..].trim_ascii_start();
         if !time.starts_with(b"+") {
             let text = [&time[..3], b" ", &time[3..11]].concat();

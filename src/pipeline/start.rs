@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::View;
 use super::collectors::{AuditEvents, LogLines};
+use crate::audit::defaults::choose_audit;
 use crate::audit::events::recent::Recent;
 use crate::audit::events::sink::EventSink;
 use crate::audit::heard::AuditRecords;
@@ -165,7 +166,7 @@ fn sources(config: &config::Logs, rootfs: &Path, lines: bool, events: bool) -> S
         };
     }
     let chosen = lines.then(|| choice::choose_lines(rootfs));
-    let audit = events.then(|| choice::choose_audit(rootfs, Multicast::join));
+    let audit = events.then(|| choose_audit(rootfs, Multicast::join));
     let whys =
         chosen.iter().map(|choice| &*choice.why).chain(audit.iter().map(|choice| &*choice.why));
     let why = whys.collect::<Vec<_>>().join("; ");
