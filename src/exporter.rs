@@ -4,22 +4,22 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use crate::audit::{self, Audit};
+use crate::audit::queue::{self, Audit};
 use crate::collector::{self, BOUND, Collector, Runner, Shown};
 use crate::collectors::{CollectorName, Switches};
 use crate::config::Config;
+use crate::exporter_process::OwnProcess;
+use crate::host::Host;
 use crate::live::Live;
-use crate::logs::logrotate::Logrotate;
-use crate::logs::signature::Signature;
+use crate::logrotate::Logrotate;
 use crate::metrics::{Desc, Metrics};
 use crate::pipeline;
-use crate::process::OwnProcess;
 use crate::reload::{Load, Parts, Reload};
-use crate::state::{Loaded, State};
+use crate::signatures::signature::Signature;
+use crate::snapshot::store::{Loaded, State};
 use crate::supervised;
+use crate::user_names::{self, Names};
 use crate::users::cgroups::Cgroups;
-use crate::users::host::Host;
-use crate::users::names::{self, Names};
 use crate::users::{Latest, Users};
 
 const BUILD_INFO: Desc = Desc::gauge(
@@ -33,7 +33,7 @@ pub(crate) struct Exporter {
     /// The users of the last collection; empty while that collector is off.
     pub users: Latest,
     /// The audit status; empty while that collector is off.
-    pub audit: audit::View,
+    pub audit: queue::View,
     /// What log lines and audit records add up to; `None` while both collectors are off.
     pub pipeline: Option<pipeline::View>,
     /// Reads the configuration anew.
@@ -107,10 +107,10 @@ impl Exporter {
     ) -> std::io::Result<Self> {
         let mut collectors: Vec<Box<dyn Collector>> = Vec::new();
         let (mut latest, mut audit_view, mut pipeline_view) =
-            (Latest::default(), audit::View::default(), None);
+            (Latest::default(), queue::View::default(), None);
         let on = |name| setup.collectors.is_on(name);
         let (users, audit) = (Live::new(config.users), Live::new(config.audit));
-        let names = Names::new(&setup.rootfs, names::from_nss)?;
+        let names = Names::new(&setup.rootfs, user_names::from_nss)?;
         let names = Arc::new(Mutex::new(names));
         let mut parts = Parts { users, audit, matcher: None };
         if let Some(helper) = helper {

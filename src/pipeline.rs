@@ -1,6 +1,6 @@
 //! From bytes to series: which sources are read, which sink counts their lines, what of it is shown and what is kept.
 //!
-//! Nobody else knows both the sources and the two sinks. Each source has a thread, made by [`start`]. What was counted
+//! Nobody else knows both the sources and the two sinks. Each source has a thread, made by [`mod@start`]. What was counted
 //! is written to the state before it is shown: see [`View::save`].
 
 mod collectors;
@@ -13,17 +13,17 @@ use crate::audit::events::recent::Recent;
 use crate::audit::events::sink::EventSink;
 use crate::config::Source;
 use crate::live::{Live, lock};
-use crate::logs::line_sink::{LineSink, Meanings};
-use crate::logs::matched::Matched;
-use crate::logs::matcher::Matcher;
-use crate::logs::published::{Published, PublishedTo, Shared};
-use crate::logs::signature::Signature;
-use crate::logs::sink::Sink;
-use crate::logs::snapshot::Snapshot;
-use crate::logs::status::Status;
-use crate::logs::unknown::Shape;
 use crate::metrics::{Desc, Metrics};
-use crate::state::State;
+use crate::signatures::line_sink::{LineSink, Meanings};
+use crate::signatures::matched::Matched;
+use crate::signatures::matcher::Matcher;
+use crate::signatures::signature::Signature;
+use crate::snapshot::contents::Snapshot;
+use crate::snapshot::store::State;
+use crate::sources::published::{Published, PublishedTo, Shared};
+use crate::sources::sink::Sink;
+use crate::sources::status::Status;
+use crate::unknown_lines::Shape;
 
 pub(crate) use start::{Setup, start};
 

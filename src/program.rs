@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::audit::{helper, listener};
+use crate::audit::multicast::listener;
+use crate::audit::queue::helper;
 use crate::cli::{Args, Stop};
 use crate::collectors::CollectorName;
 use crate::exporter::{Exporter, Setup};
-use crate::logs::catalog;
-use crate::state::State;
+use crate::signatures::catalog;
+use crate::snapshot::store::State;
 use crate::{http, logging, text};
 
 /// Nothing to complain about.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::auditd;
 use crate::config::{Format, Source};
-use crate::logs::choice::Choice;
+use crate::sources::defaults::Choice;
 
 /// Chooses the source of audit events: the audit daemon's log, or where that cannot be read and these are the
 /// host's, the kernel's own records, for which `join` is asked.

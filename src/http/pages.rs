@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::VERSION;
-use crate::audit;
+use crate::audit::queue;
 use crate::collector::Shown;
 use crate::collectors::CollectorName;
 use crate::exporter::Exporter;
@@ -180,7 +180,7 @@ fn users(report: &Report) -> Table {
     }
 }
 
-fn audit(view: &audit::View) -> Table {
+fn audit(view: &queue::View) -> Table {
     let facts = view.facts().into_iter();
     Table {
         title: "Audit",

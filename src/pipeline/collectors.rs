@@ -4,11 +4,11 @@ use super::View;
 use crate::collector::{Collector, Error, Found};
 use crate::collectors::CollectorName;
 use crate::live::lock;
-use crate::logs::signature_metrics::export_signature;
-use crate::logs::source_metrics::export_source;
-use crate::logs::status::Status;
 use crate::metrics::Desc;
-use crate::users::names::Shown;
+use crate::signatures::metrics::export_signature;
+use crate::sources::metrics::export_source;
+use crate::sources::status::Status;
+use crate::user_names::Shown;
 
 /// Shown also where there is none.
 const SOURCES: Desc = Desc::gauge(

@@ -11,27 +11,27 @@ use super::collectors::{AuditEvents, LogLines};
 use crate::audit::defaults::choose_audit;
 use crate::audit::events::recent::Recent;
 use crate::audit::events::sink::EventSink;
-use crate::audit::heard::AuditRecords;
-use crate::audit::multicast::Multicast;
+use crate::audit::multicast::group::Multicast;
+use crate::audit::multicast::source::AuditRecords;
 use crate::collector::Collector;
 use crate::config::{self, Format, Source};
 use crate::live::{Live, lock};
-use crate::logs::choice::{self, Choice};
-use crate::logs::journal::source::Journal;
-use crate::logs::kmsg::source::KernelRing;
-use crate::logs::line_sink::{LineSink, Meanings};
-use crate::logs::matcher::Matcher;
-use crate::logs::numbered;
-use crate::logs::published::Shared;
-use crate::logs::records::MessageRunner;
-use crate::logs::signature::Signature;
-use crate::logs::sink::Sink;
-use crate::logs::snapshot::{self, Snapshot, StartOf};
-use crate::logs::source::FileRunner;
-use crate::logs::{header, times};
-use crate::state::{Loaded, State};
+use crate::log_line::{header, times};
+use crate::signatures::line_sink::{LineSink, Meanings};
+use crate::signatures::matcher::Matcher;
+use crate::signatures::signature::Signature;
+use crate::snapshot::contents::{self, Snapshot, StartOf};
+use crate::snapshot::store::{Loaded, State};
+use crate::sources::defaults::{self, Choice};
+use crate::sources::file::runner::FileRunner;
+use crate::sources::journal::Journal;
+use crate::sources::kernel_ring::source::KernelRing;
+use crate::sources::message_runner::MessageRunner;
+use crate::sources::published::Shared;
+use crate::sources::sink::Sink;
+use crate::sources::source;
 use crate::supervised;
-use crate::users::names::Shown;
+use crate::user_names::Shown;
 
 /// What is said where the configuration names an empty list.
 const EMPTY_LIST: &str = "no log is followed: logs.sources in the configuration is empty";
@@ -82,7 +82,7 @@ pub(crate) fn start(setup: Setup<'_>) -> io::Result<Pipeline> {
     let Sources { lines, events, why } =
         sources(setup.config, setup.rootfs, follows_lines, setup.events);
     tracing::info!(why, "log sources");
-    let doubles = choice::doubles(&lines);
+    let doubles = defaults::doubles(&lines);
     for what in &doubles {
         tracing::warn!("{what}");
     }
@@ -98,7 +98,7 @@ pub(crate) fn start(setup: Setup<'_>) -> io::Result<Pipeline> {
     let matcher = Matcher::new(setup.signatures.unwrap_or_default());
     let meanings = Arc::new(Meanings::new(matcher, times::zone(setup.rootfs), on_ending));
     let counted = line_starts.iter().map(|start| &start.published.counts.sink.signatures);
-    counted.chain([&retired]).for_each(|counted| snapshot::claim(&meanings.values, counted));
+    counted.chain([&retired]).for_each(|counted| contents::claim(&meanings.values, counted));
 
     let descriptors = descriptors_of_each(lines.len() + events.len());
     let mut running_lines = Vec::new();
@@ -106,11 +106,11 @@ pub(crate) fn start(setup: Setup<'_>) -> io::Result<Pipeline> {
         let parse = if source.format == Format::Plain { header::plain } else { header::parse };
         let sink = LineSink { meanings: Arc::clone(&meanings), parse };
         let published = if source.kmsg {
-            let ring = choice::ring(setup.rootfs);
+            let ring = defaults::ring(setup.rootfs);
             follow_messages(&source, start, KernelRing::new(ring, setup.procfs.to_owned()), sink)?
         } else if source.journal {
             let own = !source.directories.is_empty();
-            let of_host = || choice::journals(setup.rootfs);
+            let of_host = || defaults::journals(setup.rootfs);
             let directories = if own { source.directories.clone() } else { of_host() };
             follow_messages(&source, start, Journal::new(directories), sink)?
         } else {
@@ -165,7 +165,7 @@ fn sources(config: &config::Logs, rootfs: &Path, lines: bool, events: bool) -> S
             why: why.to_owned(),
         };
     }
-    let chosen = lines.then(|| choice::choose_lines(rootfs));
+    let chosen = lines.then(|| defaults::choose_lines(rootfs));
     let audit = events.then(|| choose_audit(rootfs, Multicast::join));
     let whys =
         chosen.iter().map(|choice| &*choice.why).chain(audit.iter().map(|choice| &*choice.why));
@@ -205,7 +205,7 @@ fn follow_files<S: Sink>(
 }
 
 /// Follows a log whose messages are numbered, on a thread.
-fn follow_messages<N: numbered::Source, S: Sink>(
+fn follow_messages<N: source::Source, S: Sink>(
     source: &Source,
     start: StartOf<S>,
     messages: N,

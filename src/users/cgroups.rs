@@ -12,11 +12,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::limits::Limit;
-use super::table::{CgroupRoom, Process};
 use crate::collector::{Collector, Error, Found};
 use crate::metrics::Desc;
 use crate::text;
+use crate::users::limits::Limit;
+use crate::users::table::{CgroupRoom, Process};
 
 /// Shown for being nearest to their limit.
 const NEAREST: usize = 20;

@@ -9,7 +9,7 @@ use super::facts::Facts;
 use super::forks::FailedFork;
 use super::signals::{Kill, name};
 use super::story::{Reader, Teller};
-use super::time::{clock, rfc3339};
+use crate::audit::record::time::{clock, rfc3339};
 use crate::text::escape;
 
 /// Stories of each kind.
@@ -279,8 +279,8 @@ fn push<T>(stories: &mut VecDeque<T>, story: T, user: impl Fn(&T) -> Option<u32>
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{events, sent};
     use super::*;
+    use crate::audit::record::testing::{events, sent};
 
     #[test]
     fn the_last_are_kept_and_named() {

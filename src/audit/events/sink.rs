@@ -5,15 +5,15 @@ use std::time::{Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::event::Event;
 use super::facts::Facts;
-use super::joiner::{Ended, Joiner, Limits};
 use super::recent::Recent;
 use super::totals::Totals;
+use crate::audit::record::event::Event;
+use crate::audit::record::joiner::{Ended, Joiner, Limits};
 use crate::live::lock;
-use crate::logs::effects::LostMessages;
-use crate::logs::published::Counts;
-use crate::logs::sink::{Batch, Carry, Message, Sink};
+use crate::sources::losses::LostMessages;
+use crate::sources::published::Counts;
+use crate::sources::sink::{Batch, Carry, Message, Sink};
 
 /// Counts the records of one source.
 pub(crate) struct EventSink {

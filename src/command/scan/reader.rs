@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use super::tally::Tally;
 use crate::command::input::Input;
 
-use crate::logs::boot::When;
-use crate::logs::dmesg::{self, Dmesg};
-use crate::logs::export::{self, Export};
-use crate::logs::foreign::Foreign;
-use crate::logs::kmsg::dump::{self, Dump};
-use crate::logs::kmsg::record::{Part, Record};
-use crate::logs::lines::Lines;
-use crate::logs::times::{self, Clock};
+use crate::journal::export::{self, Export};
+use crate::log_line::dmesg::{self, Dmesg};
+use crate::log_line::kernel_clock::When;
+use crate::log_line::times::{self, Clock};
+use crate::sources::file::foreign::Foreign;
+use crate::sources::kernel_ring::dump::{self, Dump};
+use crate::sources::kernel_ring::record::{Part, Record};
+use crate::sources::lines::Lines;
 
 /// Bytes that are read at once.
 const PIECE: usize = 256 * 1024;

@@ -1,11 +1,11 @@
 //! What the page says of the logs: sources, what matched, and the lines that nobody knows.
 
 use super::{Line, Mark, Table};
-use crate::logs::effects::{Lost, LostMessages, Rotation};
-use crate::logs::published::LEVELS;
-use crate::logs::signature::Verdict;
-use crate::logs::status::{Health, Status};
 use crate::pipeline::View;
+use crate::signatures::signature::Verdict;
+use crate::sources::losses::{Lost, LostMessages, Rotation};
+use crate::sources::published::LEVELS;
+use crate::sources::status::{Health, Status};
 
 /// Shapes of unknown lines on the page.
 const SHAPES: usize = 15;
