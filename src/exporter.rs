@@ -161,6 +161,13 @@ impl Exporter {
         })
     }
 
+    /// Keeps what a start after a reboot needs, as far as the disk answers soon.
+    pub(crate) fn flush(&self) {
+        if let Some(pipeline) = &self.pipeline {
+            pipeline.flush_state();
+        }
+    }
+
     /// Names of the collectors that are on.
     pub(crate) fn collectors(&self) -> impl Iterator<Item = &'static str> {
         self.runners.iter().map(Runner::name)

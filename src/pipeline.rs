@@ -126,7 +126,7 @@ impl View {
         let mut state = lock(&self.state);
         let counted = self.counted();
         let snapshot = Snapshot::of(&counted.lines, &counted.events, &self.retired);
-        state.save(snapshot.encode());
+        state.save(snapshot.encode(), || snapshot.without_values().encode());
         counted
     }
 
@@ -164,7 +164,12 @@ impl View {
 
     /// What is wrong with the state, in sentences.
     pub(crate) fn state_warnings(&self) -> Vec<String> {
-        lock(&self.state).warnings().collect()
+        lock(&self.state).warnings()
+    }
+
+    /// Brings the positions of what was last shown to the disk; at the end of the exporter.
+    pub(crate) fn flush_state(&self) {
+        lock(&self.state).flush();
     }
 
     /// How often the state could not be written.

@@ -103,7 +103,9 @@ fn serve(args: &Args) -> Result<(), String> {
                 reloaded.reload.ask();
             }
         });
-        http::serve(listeners, exporter, stop).await.map_err(cannot_start)
+        let served = http::serve(listeners, Arc::clone(&exporter), stop).await;
+        exporter.flush();
+        served.map_err(cannot_start)
     })?;
     drop(log);
     Ok(())

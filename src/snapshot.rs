@@ -4,6 +4,7 @@
 
 pub(crate) mod contents;
 mod directory;
-mod mark;
+mod disk;
+mod runtime;
 mod slots;
 pub(crate) mod store;

@@ -11,7 +11,7 @@ import yaml
 from grafana_foundation_sdk.models import dashboard as m
 
 HERE = Path(__file__).resolve().parent
-CATALOG = Path(os.environ.get("TELLTALE_CATALOG", HERE.parent.parent / "src" / "logs" / "catalog"))
+CATALOG = Path(os.environ.get("TELLTALE_CATALOG", HERE.parent.parent / "src" / "signatures" / "catalog"))
 
 
 def advice() -> list:

@@ -86,7 +86,7 @@ pub(crate) fn start(setup: Setup<'_>) -> io::Result<Pipeline> {
     for what in &doubles {
         tracing::warn!("{what}");
     }
-    let mut snapshot = restore(loaded);
+    let mut snapshot = restore(&loaded);
     let line_starts: Vec<_> = lines.iter().map(|source| snapshot.take_lines(source)).collect();
     let event_starts: Vec<_> =
         events.iter().map(|(source, _)| snapshot.take_events(source)).collect();
@@ -247,25 +247,26 @@ fn follow<S: Sink>(
     Ok(published)
 }
 
-/// What of the last run's snapshot may be taken up.
-fn restore(loaded: Loaded) -> Snapshot {
-    let Some(payload) = loaded.payload else { return Snapshot::default() };
-    match Snapshot::decode(&payload) {
-        Ok(snapshot) if loaded.values => snapshot,
-        Ok(snapshot) => {
-            tracing::info!(
-                "log positions are taken up; counters begin at 0, for the snapshot is not \
-                known to be as new as what was last shown"
-            );
-            snapshot.without_values()
-        }
-        Err(error) => {
-            tracing::warn!(
-                error,
-                "the snapshot cannot be read; counters begin at 0, logs are \
-                followed from their end"
-            );
-            Snapshot::default()
-        }
+/// What of the last run may be taken up.
+fn restore(loaded: &Loaded) -> Snapshot {
+    let read = |bytes: &[u8], what: &str| {
+        let decoded = Snapshot::decode(bytes);
+        decoded.inspect_err(|error| tracing::warn!(error, "{what} cannot be read")).ok()
+    };
+    if let Some(shown) =
+        loaded.shown.as_deref().and_then(|bytes| read(bytes, "what was last shown"))
+    {
+        return shown;
     }
+    let positions = loaded.positions.as_deref();
+    if let Some(positions) = positions.and_then(|bytes| read(bytes, "the file of positions")) {
+        tracing::info!(
+            "log positions are taken up; counters begin at 0, for what was last shown is not known"
+        );
+        return positions;
+    }
+    if *loaded != Loaded::default() {
+        tracing::warn!("counters begin at 0, and logs are followed from their end");
+    }
+    Snapshot::default()
 }

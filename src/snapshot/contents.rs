@@ -21,6 +21,16 @@ use crate::sources::file::follower;
 use crate::sources::published::{Counts, Place, Published, PublishedTo, ReadCounts, Stream};
 use crate::sources::sink::Sink;
 
+/// Every form that a snapshot ever had; the bytes begin with the number of theirs. postcard cannot tell that a field is
+/// missing, so a snapshot with another field is another variant, and its elders stay here to be read.
+#[derive(Serialize, Deserialize)]
+enum Versioned<S> {
+    V1(S),
+}
+
+/// How many there are.
+const VERSIONS: u8 = 1;
+
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     /// Sources of log lines, by name.
@@ -76,18 +86,24 @@ impl Snapshot {
         Self { lines: keep_all(lines), events: keep_all(events), retired: retired.clone() }
     }
 
-    /// The bytes of the snapshot file.
+    /// As bytes that any later version can read.
     pub(crate) fn encode(&self) -> Vec<u8> {
         // Writing to memory cannot fail.
-        postcard::to_allocvec(self).unwrap_or_default()
+        postcard::to_allocvec(&Versioned::V1(self)).unwrap_or_default()
     }
 
-    /// Reads the bytes of the snapshot file.
+    /// Reads such bytes.
     ///
     /// # Errors
-    /// When they are not a snapshot's.
+    /// When they are none, or of a version that came later.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
-        postcard::from_bytes(bytes).map_err(|error| error.to_string())
+        match postcard::from_bytes(bytes) {
+            Ok(Versioned::V1(snapshot)) => Ok(snapshot),
+            Err(error) if bytes.first().is_some_and(|&version| version >= VERSIONS) => {
+                Err(format!("it is of a newer version ({error})"))
+            }
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Leaves positions alone: the values may be behind what was shown.

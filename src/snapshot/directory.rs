@@ -33,17 +33,22 @@ pub(super) fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// What is said where another exporter uses the directory.
+pub(super) fn refusal(directory: &Path, owner: &str) -> String {
+    format!(
+        "--path.state {}: another telltale_exporter{owner} uses it; give each its own",
+        directory.display()
+    )
+}
+
 /// Opens everything in the directory; the lock is held as long as the file is open.
 pub(super) fn open(directory: &Path) -> (Slots, Option<File>, Opened) {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    let lock = lock(directory);
+    let lock = lock(&directory.join("lock"));
     let (mut slots, found) = match &lock {
         Err(Some(owner)) => {
-            let refusal = format!(
-                "--path.state {}: another telltale_exporter{owner} uses it; give each its own",
-                directory.display()
-            );
-            return (Slots::open(Path::new("/nonexistent")).0, None, Err(refusal));
+            let none = Slots::open(Path::new("/nonexistent")).0;
+            return (none, None, Err(refusal(directory, owner)));
         }
         _ => Slots::open(directory),
     };
@@ -52,15 +57,15 @@ pub(super) fn open(directory: &Path) -> (Slots, Option<File>, Opened) {
         Found::Damaged(why) => {
             match slots.set_aside() {
                 Ok(aside) => {
-                    tracing::warn!(why, aside = %aside.display(), "the snapshot cannot be \
-                    used and was set aside; counters begin at 0, logs are followed from their end");
+                    tracing::warn!(why, aside = %aside.display(), "the file of positions cannot be \
+                    used and was set aside: without what was last shown, logs are followed from their end");
                 }
-                Err(error) => note = Some(format!("the snapshot cannot be used ({why}: {error})")),
+                Err(error) => note = Some(format!("the positions cannot be used ({why}: {error})")),
             }
             Found::Nothing
         }
         Found::Unreadable(why) => {
-            note = Some(format!("the snapshot cannot be read ({why})"));
+            note = Some(format!("the positions cannot be read ({why})"));
             Found::Nothing
         }
         found => found,
@@ -68,12 +73,11 @@ pub(super) fn open(directory: &Path) -> (Slots, Option<File>, Opened) {
     (slots, lock.ok(), Ok((found, note)))
 }
 
-/// Takes the lock of the directory; `Err(Some)`: somebody has it, `Err(None)`: there can be none.
-fn lock(directory: &Path) -> Result<File, Option<String>> {
-    let path = directory.join("lock");
+/// Takes the lock of this file; `Err(Some)`: somebody has it, and who, if that is known; `Err(None)`: there can be none.
+pub(super) fn lock(path: &Path) -> Result<File, Option<String>> {
     let mut options = File::options();
-    let file = options.read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file = file.or_else(|_| File::open(&path)).map_err(|_| None)?;
+    let file = options.read(true).write(true).create(true).truncate(false).open(path);
+    let mut file = file.or_else(|_| File::open(path)).map_err(|_| None)?;
     match file.try_lock() {
         Ok(()) => {
             // For whoever is refused.
@@ -81,7 +85,7 @@ fn lock(directory: &Path) -> Result<File, Option<String>> {
             Ok(file)
         }
         Err(std::fs::TryLockError::WouldBlock) => {
-            let owner = std::fs::read_to_string(&path).unwrap_or_default();
+            let owner = std::fs::read_to_string(path).unwrap_or_default();
             let known = !owner.is_empty() && owner.bytes().all(|byte| byte.is_ascii_digit());
             Err(Some(if known { format!(" (pid {owner})") } else { String::new() }))
         }

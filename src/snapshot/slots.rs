@@ -1,4 +1,4 @@
-//! The snapshot file: three slots of one size, overwritten in place, the newest whole one holds.
+//! The file of positions: three slots of one size, overwritten in place, the newest whole one holds.
 //!
 //! Written in place, because a full disk must not keep us from writing (the slots are allocated when
 //! the file is made), and in turns, because a write may be torn: by `kill -9` between two pages, or by
@@ -15,11 +15,11 @@ use siphasher::sip::SipHasher13;
 
 const MAGIC: [u8; 8] = *b"telltale";
 
-/// Changes with the form of the payload; another one is set aside.
-const VERSION: u32 = 4;
+/// Changes with the form of the slots; another one is set aside. What they hold has a version of its own.
+const VERSION: u32 = 5;
 
 const SLOTS: u64 = 3;
-const HEADER: usize = 48;
+const HEADER: usize = 40;
 
 /// The smallest slot: room for a usual host, so that the file seldom has to be made anew.
 const SMALLEST: usize = 16 * 1024;
@@ -27,15 +27,12 @@ const SMALLEST: usize = 16 * 1024;
 /// More than any number of logs that we follow needs.
 const LARGEST: usize = 64 << 20;
 
-/// A sync is part of a write, so it is not done with each; a disk that is slow at it costs the scrape no
-/// more than a disk that hangs.
+/// What a power cut may take of what was written.
 const SYNC_EVERY: Duration = Duration::from_secs(60);
 
 /// What a slot holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
-    /// The line of counters that the values belong to; another one began at 0.
-    pub epoch: u64,
     /// Grows with every record.
     pub sequence: u64,
     pub payload: Vec<u8>,
@@ -65,7 +62,7 @@ pub(super) enum Fault {
     Torn(usize),
 }
 
-/// What was found in a snapshot file.
+/// What was found in the file.
 pub(super) enum Found {
     /// There is none.
     Nothing,
@@ -80,7 +77,7 @@ pub(super) enum Found {
 impl Slots {
     /// Opens what is there.
     pub(super) fn open(directory: &Path) -> (Self, Found) {
-        let path = directory.join("snapshot");
+        let path = directory.join("positions");
         let mut slots =
             Self { path, file: None, slot_size: 0, newest: None, synced: None, synced_at: None };
         let found = slots.load();
@@ -144,8 +141,8 @@ impl Slots {
         Ok(aside)
     }
 
-    /// Writes a record; it holds against `kill -9` when this returns, and against a power cut within
-    /// [`SYNC_EVERY`].
+    /// Writes a record; it holds against `kill -9` when this returns, and against a power cut [`SYNC_EVERY`]
+    /// later.
     ///
     /// # Errors
     /// Those of the disk; what was there before holds.
@@ -180,7 +177,7 @@ impl Slots {
     ///
     /// # Errors
     /// Those of the disk.
-    fn sync(&mut self) -> io::Result<()> {
+    pub(super) fn sync(&mut self) -> io::Result<()> {
         if let Some(file) = &self.file {
             file.sync_data()?;
         }
@@ -192,7 +189,7 @@ impl Slots {
     fn make(&mut self, bytes: &[u8]) -> io::Result<()> {
         let slot_size = (bytes.len() * 2).next_power_of_two().max(SMALLEST);
         if slot_size > LARGEST {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the snapshot is too large"));
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the positions are too many"));
         }
         let new = self.path.with_extension("new");
         let file = File::options()
@@ -241,18 +238,17 @@ impl Slots {
     }
 }
 
-/// Header and payload: magic, version, length, epoch, sequence, checksum over all of it, padding.
+/// Header and payload: magic, version, length, sequence, checksum over all of it, padding.
 fn encode(record: &Record) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + record.payload.len());
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(&u32::try_from(record.payload.len()).unwrap_or(u32::MAX).to_le_bytes());
-    bytes.extend_from_slice(&record.epoch.to_le_bytes());
     bytes.extend_from_slice(&record.sequence.to_le_bytes());
     bytes.resize(HEADER, 0);
     bytes.extend_from_slice(&record.payload);
     let checksum = SipHasher13::new().hash(&bytes);
-    bytes[32..40].copy_from_slice(&checksum.to_le_bytes());
+    bytes[24..32].copy_from_slice(&checksum.to_le_bytes());
     bytes
 }
 
@@ -264,7 +260,7 @@ fn decode(bytes: &[u8]) -> Result<Record, Option<String>> {
         return Err(None);
     }
     if bytes[..8] != MAGIC {
-        return Err(Some("it is not a snapshot of telltale_exporter".to_owned()));
+        return Err(Some("it is not a file of telltale_exporter".to_owned()));
     }
     if half(8) != VERSION {
         return Err(Some(format!("it has version {}, this exporter writes {VERSION}", half(8))));
@@ -272,11 +268,11 @@ fn decode(bytes: &[u8]) -> Result<Record, Option<String>> {
     let end = usize::try_from(half(12)).ok().and_then(|length| length.checked_add(HEADER));
     let Some(used) = end.and_then(|end| bytes.get(..end)) else { return Err(None) };
     let mut blank = used.to_vec();
-    blank[32..40].fill(0);
-    if SipHasher13::new().hash(&blank) != number(32) {
+    blank[24..32].fill(0);
+    if SipHasher13::new().hash(&blank) != number(24) {
         return Err(None);
     }
-    Ok(Record { epoch: number(16), sequence: number(24), payload: used[HEADER..].to_vec() })
+    Ok(Record { sequence: number(16), payload: used[HEADER..].to_vec() })
 }
 
 #[cfg(test)]
@@ -286,7 +282,7 @@ mod tests {
 
     fn record(sequence: u64, size: usize) -> Record {
         let payload = (0..size).map(|at| (at as u64 ^ sequence).to_le_bytes()[0]).collect();
-        Record { epoch: 7, sequence, payload }
+        Record { sequence, payload }
     }
 
     fn load(directory: &Path) -> Option<Record> {
@@ -305,7 +301,7 @@ mod tests {
             slots.write(&record(sequence, 100)).unwrap();
             assert_eq!(load(dir.path()), Some(record(sequence, 100)));
         }
-        assert_eq!(fs::metadata(dir.path().join("snapshot")).unwrap().len(), 3 * SMALLEST as u64);
+        assert_eq!(fs::metadata(dir.path().join("positions")).unwrap().len(), 3 * SMALLEST as u64);
         slots.write(&record(10, 100_000)).unwrap();
         assert_eq!(load(dir.path()), Some(record(10, 100_000)));
         assert!(slots.write(&record(11, LARGEST)).is_err());
@@ -327,12 +323,12 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_told_and_set_aside() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("snapshot");
+        let path = dir.path().join("positions");
         let mut newer = encode(&record(1, 10));
         newer[8] = 99;
         newer.resize(3 * SMALLEST, 0);
         for (bytes, says) in [
-            (b"a diary".repeat(100), "not a snapshot"),
+            (b"a diary".repeat(100), "not a file of"),
             (newer, "version 99"),
             (vec![0; 3 * SMALLEST], "nothing in it is whole"),
             (Vec::new(), "no slot has 0 bytes"),
@@ -356,7 +352,7 @@ mod tests {
         for (sequence, &(size, torn, restart)) in (1..).zip(writes) {
             sizes.push(size);
             if let Some(count) = torn {
-                FAULTS.lock().unwrap().insert(dir.path().join("snapshot"), Fault::Torn(count));
+                FAULTS.lock().unwrap().insert(dir.path().join("positions"), Fault::Torn(count));
             }
             let written = slots.write(&record(sequence, size)).is_ok();
             prop_assert_eq!(written, torn.is_none());
@@ -393,7 +389,7 @@ mod tests {
         #[test]
         fn damage_is_noticed(at in 0usize..200, bit in 0u8..8) {
             let mut bytes = encode(&record(5, 150));
-            bytes[at % 198] ^= 1 << bit;
+            bytes[at % 190] ^= 1 << bit;
             prop_assert!(decode(&bytes).is_err());
         }
     }

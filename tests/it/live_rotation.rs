@@ -468,19 +468,18 @@ fn the_disk_of_the_state_is_full() {
     scene.kill_and_start();
     scene.append("log", 3);
     scene.counted();
-    // A disk that is full from the start.
+    // A disk that is full from the start costs nothing before a reboot.
     scene.kill();
-    fs::remove_file(disk.0.join("snapshot")).unwrap();
+    fs::remove_file(disk.0.join("positions")).unwrap();
     fs::remove_file(filler).unwrap();
     disk.fill();
     scene.start();
-    scene.written = 0;
     scene.append("log", 3);
-    let scrape = scene.counted();
-    assert!(scrape.value("telltale_state_write_errors_total") >= 1.0);
-    assert!(scene.exporter().get("/").text().contains("the state cannot be written"));
+    scene.counted();
+    let errors = "telltale_state_write_errors_total";
+    eventually("it is told", || scene.scrape().value(errors) >= 1.0);
+    assert!(scene.exporter().get("/").text().contains("log positions cannot be written"));
     scene.kill_and_start();
-    scene.written = 0;
     scene.append("log", 2);
     scene.counted();
 }
