@@ -8,7 +8,7 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::command::{self, Command};
-use crate::http::Listen;
+use crate::http::{Listen, page_url};
 use crate::logging::{LogFormat, LogLevel};
 use crate::{CollectorName, VERSION};
 
@@ -33,6 +33,11 @@ pub(crate) struct Args {
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10121",
           value_parser = Listen::resolve)]
     pub listen: Vec<Listen>,
+
+    /// Address at which people reach the pages, for links in notifications: the label of
+    /// `telltale_exporter_page_info`. Repeatable [default: <http://HOSTNAME:PORT>/]
+    #[arg(long = "web.external-url", value_name = "URL", value_parser = page_url::parse)]
+    pub external_url: Vec<String>,
 
     /// Path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics",

@@ -8,6 +8,7 @@ use crate::CollectorName;
 use crate::audit::{self, Audit};
 use crate::collector::{self, BOUND, Collector, Runner, Shown};
 use crate::config::Config;
+use crate::http::page_url;
 use crate::live::Live;
 use crate::logs::logrotate::Logrotate;
 use crate::logs::signature::Signature;
@@ -40,6 +41,8 @@ pub(crate) struct Exporter {
     pub reload: Reload,
     /// Where the metrics are served.
     pub telemetry_path: String,
+    /// Where people reach the pages.
+    page_urls: Vec<String>,
     /// When the exporter was started.
     pub started: SystemTime,
 }
@@ -88,6 +91,8 @@ pub(crate) struct Setup {
     pub rootfs: PathBuf,
     /// Path of the metrics.
     pub telemetry_path: String,
+    /// Where people reach the pages.
+    pub page_urls: Vec<String>,
     /// Reads the configuration again.
     pub load: Load,
 }
@@ -153,6 +158,7 @@ impl Exporter {
             logs: logs_view,
             reload: Reload::start(setup.load, parts, config.logs)?,
             telemetry_path: setup.telemetry_path,
+            page_urls: setup.page_urls,
             started: SystemTime::now(),
         })
     }
@@ -197,6 +203,7 @@ impl Exporter {
         let labels =
             [("version", env!("CARGO_PKG_VERSION")), ("revision", env!("TELLTALE_REVISION"))];
         metrics.add(&BUILD_INFO, &labels, 1.0);
+        page_url::export(&self.page_urls, &mut metrics);
         metrics
     }
 }
