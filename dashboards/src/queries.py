@@ -97,7 +97,7 @@ def queries(board: dict, variables=None, span="6h", interval="15s", rate="1m"):
             query = variable["query"]
             query = query["query"] if isinstance(query, dict) else query
             yield made("variable", variable["name"], series_of(query), instant=True)
-    for annotation in board["annotations"]["list"]:
+    for annotation in board["annotations"].get("list", []):
         if annotation.get("expr"):
             yield made("annotation", annotation["name"], annotation["expr"])
     for panel, row, is_open in panels(board):

@@ -440,7 +440,7 @@ fn what_happens_on_the_host_reaches_the_pager_and_every_panel() {
         .filter(|path| path.extension().is_some_and(|e| e == "json"))
         .map(PathBuf::as_path)
         .collect();
-    assert_eq!(boards.len(), 5);
+    assert_eq!(boards.len(), 6);
     stack.check_boards(&boards);
     drop(zombies);
 
