@@ -6,8 +6,9 @@ use std::path::Path;
 use clap::{Subcommand, ValueEnum};
 
 use crate::config::Config;
-use crate::logs::catalog;
-use crate::logs::signature::Signature;
+use crate::signatures::catalog;
+use crate::signatures::signature::Signature;
+use crate::text;
 
 pub(crate) mod check;
 mod input;
@@ -54,7 +55,8 @@ fn catalogue(config_file: Option<&Path>) -> Result<Vec<Signature>, String> {
     let catalog = catalog::load(&logs).map_err(|error| error.to_string())?;
     for warning in &catalog.warnings {
         // Nothing can be done about a standard error that is closed.
-        let _ = writeln!(std::io::stderr(), "telltale_exporter: warning: {warning}");
+        let _ =
+            writeln!(std::io::stderr(), "telltale_exporter: warning: {}", text::escape(warning));
     }
     Ok(catalog.signatures)
 }

@@ -1,7 +1,6 @@
 //! Accepts connections, bounds them, and lets them finish when we stop.
 
 mod listen;
-pub(crate) mod page_url;
 pub(crate) mod pages;
 pub(crate) mod routes;
 

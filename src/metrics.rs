@@ -4,8 +4,8 @@
 //! a [`Metrics`] is filled, encoded and dropped. The encoder is the `prometheus` crate's.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
+use crate::text;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder as _, TextEncoder};
 
@@ -96,7 +96,8 @@ impl Metrics {
 fn label(name: &str, value: &str) -> LabelPair {
     let mut pair = LabelPair::default();
     pair.set_name(name.to_owned());
-    pair.set_value(value.to_owned());
+    // Whoever sums up by a label has made it safe before: here it only stays so.
+    pair.set_value(text::escape_lines(value));
     pair
 }
 
@@ -116,22 +117,6 @@ impl std::io::Write for InfPlus<'_> {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
-}
-
-/// A label value from bytes that may be anything: UTF-8 stays, any other byte becomes `\xNN`.
-///
-/// Distinct bytes can become the same text (a command may be called `\xff` in ASCII), so whoever
-/// labels series with this sums up by the text, not by the bytes.
-pub(crate) fn label_text(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "\\x{byte:02x}");
-        }
-    }
-    text
 }
 
 #[cfg(test)]
@@ -180,9 +165,19 @@ mod tests {
     }
 
     #[test]
+    fn nothing_in_a_label_reaches_a_terminal() {
+        let mut metrics = Metrics::default();
+        let hostile = "\x1b[2J\n\u{202e}\"";
+        metrics.add(&Desc::gauge("telltale_a", "first"), &[("comm", hostile)], 1.0);
+        let text = text(&metrics);
+        assert!(text.contains(r#"{comm="\\u{1b}[2J\n\\u{202e}\""} 1"#), "{text}");
+        assert!(!text.chars().any(|char| char != '\n' && crate::text::is_unsafe(char)));
+    }
+
+    #[test]
     fn bytes_that_are_not_utf8_stay_visible() {
-        assert_eq!(label_text(b"\xff\xfe"), "\\xff\\xfe");
-        assert_eq!(label_text("zażółć".as_bytes()), "zażółć");
-        assert_eq!(label_text(b"a\xc3("), "a\\xc3(");
+        assert_eq!(text::label(b"\xff\xfe"), "\\xff\\xfe");
+        assert_eq!(text::label("zażółć".as_bytes()), "zażółć");
+        assert_eq!(text::label(b"a\xc3("), "a\\xc3(");
     }
 }

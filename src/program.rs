@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::CollectorName;
-use crate::audit::{helper, listener};
+use crate::audit::multicast::listener;
+use crate::audit::queue::helper;
 use crate::cli::{Args, Stop};
+use crate::collectors::CollectorName;
 use crate::exporter::{Exporter, Setup};
-use crate::logs::catalog;
-use crate::state::State;
-use crate::{http, logging};
+use crate::signatures::catalog;
+use crate::snapshot::store::State;
+use crate::{http, logging, text};
 
 /// Nothing to complain about.
 const FINE: u8 = 0;
@@ -27,7 +28,7 @@ pub fn run() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(line) => {
             // Nothing can be done about a standard error that is closed.
-            let _ = writeln!(std::io::stderr(), "telltale_exporter: {line}");
+            let _ = writeln!(std::io::stderr(), "telltale_exporter: {}", text::escape(&line));
             ExitCode::from(USAGE)
         }
     }
@@ -66,10 +67,11 @@ fn serve(args: &Args) -> Result<(), String> {
         signal(SignalKind::hangup()).map_err(|error| format!("cannot start: {error}"))?
     };
     let config = args.load_config().map_err(|error| error.to_string())?;
-    let catalog = args.enabled(CollectorName::Logs).then(|| catalog::load(&config.logs));
+    let on = |name| args.collectors.is_on(name);
+    let catalog = on(CollectorName::Logs).then(|| catalog::load(&config.logs));
     let catalog = catalog.transpose().map_err(|error| error.to_string())?;
     // Before there is a socket or a thread that it could inherit.
-    let helper = args.enabled(CollectorName::Audit).then(helper::spawn).transpose();
+    let helper = on(CollectorName::Audit).then(helper::spawn).transpose();
     let helper = helper.map_err(|error| format!("cannot start the audit helper: {error}"))?;
     let listeners = http::bind(&args.listen)?;
     raise_descriptor_limit();
@@ -80,9 +82,10 @@ fn serve(args: &Args) -> Result<(), String> {
         catalog.announce();
         catalog.signatures
     });
-    let state = signatures.is_some().then(|| State::open(args.state.as_deref())).transpose()?;
+    let follows = on(CollectorName::Logs) || on(CollectorName::AuditEvents);
+    let state = follows.then(|| State::open(args.state.as_deref())).transpose()?;
     let urls = page_urls(args, &listeners).map_err(cannot_start)?;
-    let exporter = Exporter::start(setup(args, urls), config, helper, signatures.zip(state))
+    let exporter = Exporter::start(setup(args, urls), config, helper, signatures, state)
         .map_err(cannot_start)?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot_start)?;
@@ -113,14 +116,14 @@ fn page_urls(args: &Args, listeners: &[std::net::TcpListener]) -> std::io::Resul
     let bound = bound.collect::<std::io::Result<Vec<_>>>()?;
     let hostname = rustix::system::uname();
     let hostname = hostname.nodename().to_string_lossy();
-    Ok(http::page_url::choose(&args.external_url, &bound, &hostname))
+    Ok(crate::page_url::choose(&args.external_url, &bound, &hostname))
 }
 
 /// What the command line says of the exporter.
 fn setup(args: &Args, page_urls: Vec<String>) -> Setup {
     let again = args.clone();
     Setup {
-        enabled: CollectorName::ALL.into_iter().filter(|name| args.enabled(*name)).collect(),
+        collectors: args.collectors.clone(),
         procfs: args.procfs.clone(),
         sysfs: args.sysfs.clone(),
         rootfs: args.rootfs.clone(),

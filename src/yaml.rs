@@ -12,6 +12,8 @@ use serde_saphyr::{Error as ParseError, Location, UserMessageFormatter};
 
 pub(crate) use serde_saphyr::Spanned;
 
+use crate::text;
+
 use remainder::Remainder;
 
 /// More than any sensible file; keeps a wrong path (a log, a device) out of memory.
@@ -75,7 +77,7 @@ impl Localizer for WithoutPlace {
 fn describe(error: &ParseError) -> String {
     let cure = match error {
         ParseError::DuplicateMappingKey { key: Some(key), .. } => {
-            return format!("duplicate mapping key: {}", key.escape_debug());
+            return format!("duplicate mapping key: {}", text::escape(key));
         }
         ParseError::Unexpected { expected: "sequence start", .. } => {
             ": a list is wanted, [one, two]"
@@ -84,8 +86,8 @@ fn describe(error: &ParseError) -> String {
         ParseError::InvalidScalar { ty: "boolean", .. } => ": true or false",
         _ => "",
     };
-    let text = error.render_with_formatter(&UserMessageFormatter.with_localizer(&WithoutPlace));
-    format!("{}{cure}", text.lines().next().unwrap_or("not valid"))
+    let what = error.render_with_formatter(&UserMessageFormatter.with_localizer(&WithoutPlace));
+    format!("{}{cure}", what.lines().next().unwrap_or("not valid"))
 }
 
 /// Reads a YAML file; `what` is what errors call it.

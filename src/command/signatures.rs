@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::scan::report::{escaped, prose};
 use super::{FINE, Format};
-use crate::logs::signature::{Sample, Signature, Wording};
+use crate::signatures::signature::{Sample, Signature, Wording};
+use crate::text::{escape, json_document, markdown as escape_markdown};
 
 /// The arguments.
 #[derive(Debug, Clone, clap::Args)]
@@ -78,7 +78,7 @@ pub(crate) fn run(options: &Options, config_file: Option<&Path>) -> Result<u8, S
         Format::Json => {
             let listed: Vec<_> = signatures.iter().map(Listed::of).collect();
             let json = serde_json::to_string_pretty(&listed).map_err(|error| error.to_string())?;
-            json + "\n"
+            json_document(&json) + "\n"
         }
         Format::Markdown => markdown(&signatures),
     })?;
@@ -90,7 +90,7 @@ fn text(signatures: &[Signature]) -> String {
     let mut out = String::new();
     for one in signatures {
         let (id, severity, verdict) = (&one.id.value, one.severity.label(), one.verdict.label());
-        let title = escaped(&one.title);
+        let title = escape(&one.title);
         let _ = writeln!(out, "{id:width$}  {severity:8}  {verdict:8}  {title}");
     }
     out
@@ -106,8 +106,8 @@ fn markdown(signatures: &[Signature]) -> String {
             one.id.value,
             one.severity.label(),
             one.verdict.label(),
-            prose(&one.programs.join(", ")),
-            prose(&one.title)
+            escape_markdown(&one.programs.join(", ")),
+            escape_markdown(&one.title)
         );
     }
     out

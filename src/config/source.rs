@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::text;
 use crate::yaml::{Document, Spanned, or_default};
 
 use super::Config;
@@ -110,7 +111,7 @@ pub(super) fn check(document: &mut Document<Config>) {
     let mut right = Vec::new();
     for (nth, source) in sources.iter().enumerate() {
         let mistakes = mistakes_among(&source.value, &sources[..nth]);
-        let name = source.value.name.escape_debug();
+        let name = text::escape(&source.value.name);
         for why in &mistakes {
             document.refuse(source.defined, &format!("source '{name}': {why}"));
         }
@@ -125,7 +126,7 @@ pub(super) fn check(document: &mut Document<Config>) {
 fn mistakes_among(source: &Source, before: &[Spanned<Source>]) -> Vec<String> {
     let mut mistakes = Vec::new();
     let before = || before.iter().map(|other| &other.value);
-    if source.name.chars().any(char::is_control) {
+    if source.name.chars().any(text::is_unsafe) {
         mistakes.push("its name has a control character".to_owned());
     }
     if source.name.is_empty() || before().any(|other| other.name == source.name) {
@@ -133,7 +134,7 @@ fn mistakes_among(source: &Source, before: &[Spanned<Source>]) -> Vec<String> {
     }
     mistakes.extend(source.mistakes());
     if let Some(other) = before().find(|other| other.repeats(source)) {
-        let other = other.name.escape_debug();
+        let other = text::escape(&other.name);
         mistakes.push(format!("it is source '{other}' again, its lines would count twice"));
     }
     let mut seen: BTreeSet<_> = before().flat_map(|source| &source.files).collect();

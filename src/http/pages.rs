@@ -8,12 +8,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::CollectorName;
 use crate::VERSION;
-use crate::audit;
+use crate::audit::queue;
 use crate::collector::Shown;
+use crate::collectors::CollectorName;
 use crate::exporter::Exporter;
 use crate::supervised;
+use crate::text;
 use crate::users::limits::Limit;
 use crate::users::report::{Report, Row};
 
@@ -67,9 +68,9 @@ pub(crate) fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
     if shown.iter().any(|collector| collector.name == "audit") {
         tables.push(audit(&exporter.audit));
     }
-    if let Some(logs) = &exporter.logs {
-        tables.extend(stories::few(&logs.recent()));
-        tables.extend(logs::tables(logs));
+    if let Some(view) = &exporter.pipeline {
+        tables.extend(stories::few(&view.recent()));
+        tables.extend(logs::tables(view));
     }
     let mut notes: Vec<_> = shown
         .iter()
@@ -79,8 +80,11 @@ pub(crate) fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
         .collect();
     notes.extend(exporter.reload.notes().iter().map(|note| format!("configuration: {note}")));
     notes.extend(supervised::notes());
-    if let Some(logs) = exporter.logs.as_ref().filter(|logs| !logs.sources().is_empty()) {
-        notes.push(format!("logs: {}", logs.choice));
+    if let Some(view) = &exporter.pipeline {
+        notes.extend(view.state_warnings().iter().map(|warning| format!("state: {warning}")));
+        if view.has_sources() {
+            notes.push(format!("logs: {}", view.choice));
+        }
     }
     Page {
         title: format!("telltale_exporter on {}", host()),
@@ -109,7 +113,7 @@ fn links(exporter: &Exporter) -> Vec<(String, &'static str)> {
 }
 
 fn collectors(shown: &[Shown]) -> Table {
-    let rows = CollectorName::ALL.into_iter().map(CollectorName::as_str).map(|name| {
+    let rows = CollectorName::ALL.iter().map(|name| name.as_str()).map(|name| {
         let Some(collector) = shown.iter().find(|collector| collector.name == name) else {
             let cells = vec![name.to_owned(), "off".to_owned(), String::new(), String::new()];
             return Line { mark: Mark::Off, cells };
@@ -176,7 +180,7 @@ fn users(report: &Report) -> Table {
     }
 }
 
-fn audit(view: &audit::View) -> Table {
+fn audit(view: &queue::View) -> Table {
     let facts = view.facts().into_iter();
     Table {
         title: "Audit",
@@ -222,11 +226,11 @@ impl Page {
             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
              <title>{0}</title><style>{STYLE}</style></head><body>\n<h1>{0}</h1><p>{1}</p>\n",
-            escape_html(&self.title),
-            escape_html(&self.subtitle)
+            text::html(&self.title),
+            text::html(&self.subtitle)
         );
         for note in &self.notes {
-            push(&mut out, format_args!("<p class=\"watch note\">{}</p>\n", escape_html(note)));
+            push(&mut out, format_args!("<p class=\"watch note\">{}</p>\n", text::html(note)));
         }
         for table in &self.tables {
             push(&mut out, format_args!("<h2>{}</h2>\n", table.title));
@@ -243,7 +247,7 @@ impl Page {
                 push(&mut out, format_args!("<tr class=\"{}\">", line.mark.class()));
                 for cell in &line.cells {
                     let class = if is_number(cell) { " class=\"number\"" } else { "" };
-                    push(&mut out, format_args!("<td{class}>{}</td>", escape_html(cell)));
+                    push(&mut out, format_args!("<td{class}>{}</td>", text::html(cell)));
                 }
                 out.push_str("</tr>\n");
             }
@@ -251,7 +255,7 @@ impl Page {
         }
         out.push_str("<h2>Pages</h2>\n<ul>");
         for (path, what) in &self.links {
-            let path = escape_html(path);
+            let path = text::html(path);
             push(&mut out, format_args!("<li><a href=\"{path}\">{path}</a> {what}</li>"));
         }
         out.push_str("</ul>\n</body></html>\n");
@@ -260,9 +264,9 @@ impl Page {
 
     /// For a terminal.
     pub(crate) fn text(&self) -> String {
-        let mut out = format!("{}\n{}\n", escape_text(&self.title), escape_text(&self.subtitle));
+        let mut out = format!("{}\n{}\n", text::escape(&self.title), text::escape(&self.subtitle));
         for note in &self.notes {
-            push(&mut out, format_args!("\n! {}\n", escape_text(note)));
+            push(&mut out, format_args!("\n! {}\n", text::escape(note)));
         }
         for table in &self.tables {
             push(&mut out, format_args!("\n{}\n", table.title));
@@ -275,7 +279,7 @@ impl Page {
                 table
                     .rows
                     .iter()
-                    .map(|row| row.cells.iter().map(|cell| escape_text(cell)).collect()),
+                    .map(|row| row.cells.iter().map(|cell| text::escape(cell)).collect()),
             );
             push_columns(&mut out, &rows);
         }
@@ -324,30 +328,6 @@ fn push_columns(out: &mut String, rows: &[Vec<String>]) {
 
 fn is_number(cell: &str) -> bool {
     !cell.is_empty() && cell.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn escape_html(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ => out.push(char),
-        }
-    }
-    out
-}
-
-/// Keeps control characters out of the terminal: any user can put them into a command name.
-fn escape_text(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for char in text.chars() {
-        if char.is_control() { out.extend(char.escape_default()) } else { out.push(char) }
-    }
-    out
 }
 
 const STYLE: &str = "

@@ -12,10 +12,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::limits::Limit;
-use super::table::{CgroupRoom, Process};
 use crate::collector::{Collector, Error, Found};
-use crate::metrics::{Desc, label_text};
+use crate::metrics::Desc;
+use crate::text;
+use crate::users::limits::Limit;
+use crate::users::table::{CgroupRoom, Process};
 
 /// Shown for being nearest to their limit.
 const NEAREST: usize = 20;
@@ -297,7 +298,7 @@ impl Collector for Cgroups {
         self.note_rejecting(&mut groups);
         let mut labels_taken = HashSet::new();
         for group in shown(groups, &self.rejecting) {
-            let label = format!("/{}", label_text(group.path.as_os_str().as_bytes()));
+            let label = format!("/{}", text::label(group.path.as_os_str().as_bytes()));
             // Two names can have one text; a series twice would spoil the scrape.
             if !labels_taken.insert(label.clone()) {
                 continue;

@@ -6,7 +6,8 @@ use super::limits::Limit;
 use super::scan::Unseen;
 use super::status::State;
 use super::table::{Process, Usage};
-use crate::metrics::{Desc, Metrics, OTHER, label_text};
+use crate::metrics::{Desc, Metrics, OTHER};
+use crate::text;
 
 /// Users shown one by one; the tasks of the rest are summed up.
 pub(crate) const MAX_USERS: usize = 200;
@@ -106,7 +107,7 @@ impl Report {
             let Some(commands) = tasks.remove(&row.uid) else { continue };
             let mut by_text: HashMap<String, u64> = HashMap::new();
             for (command, tasks) in commands {
-                *by_text.entry(label_text(command)).or_default() += tasks;
+                *by_text.entry(text::label(command)).or_default() += tasks;
             }
             row.commands = by_text.into_iter().collect();
             row.commands.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));

@@ -11,12 +11,12 @@ use std::path::PathBuf;
 use procfs::prelude::*;
 use rustix::io::{Errno, Result};
 
-use super::cgroups::Version;
 use super::limits;
 use super::namespaces::Charging;
 use super::status::{self, Status};
 use super::table::{Process, tasks_by_user, usage_by_user};
 use crate::sys::proc::{Proc, gone, refused};
+use crate::users::cgroups::Version;
 
 /// Scans after which every limit has been read again.
 pub(crate) const TURNS: u32 = 8;

@@ -9,10 +9,11 @@ use jiff::tz::TimeZone;
 use super::actor::Actor;
 use super::anomalies::{Change, ConfigChange, Crash, Daemon};
 use super::forks::FailedFork;
-use super::json::{Object, escaped, string};
+use super::json::Object;
 use super::script::Script;
 use super::signals::{Kill, Outcome, Scope, Target, name};
-use super::time::{clock, rfc3339};
+use crate::audit::record::time::{clock, rfc3339};
+use crate::text::{escape, json_string};
 
 /// Targets that a sentence names.
 const NAMED: usize = 4;
@@ -63,7 +64,7 @@ impl Teller {
         let time = clock(fork.id.stamp.millis, self.offset);
         let (call, who) = (fork.call.name(), self.who(&fork.actor));
         let program = fork.program.as_ref().filter(|_| self.reader == Reader::Trusted);
-        let program = program.map(|program| format!(" of {}", escaped(program)));
+        let program = program.map(|program| format!(" of {}", escape(program)));
         let reason = if fork.may_be_process_limit() {
             ""
         } else {
@@ -83,15 +84,15 @@ impl Teller {
         let time = clock(change.id.stamp.millis, self.offset);
         let what = match &change.change {
             Change::Setting { name, new, old } => {
-                format!("{} set to {new}, was {old}", escaped(name))
+                format!("{} set to {new}, was {old}", escape(name))
             }
             Change::RuleRemoved => "audit rule removed".to_owned(),
             Change::RuleAdded { .. } => "audit rule added".to_owned(),
-            Change::Other(op) => format!("audit configuration: {}", escaped(op)),
+            Change::Other(op) => format!("audit configuration: {}", escape(op)),
         };
         let keys = match &*change.keys.join(", ") {
             "" => String::new(),
-            keys => format!(" (key {})", escaped(keys)),
+            keys => format!(" (key {})", escape(keys)),
         };
         let end = if change.done { "" } else { ": refused" };
         format!("{time} {what}{keys} by {}{end}", self.who(&change.by))
@@ -100,10 +101,10 @@ impl Teller {
     /// `05:05:53 DAEMON_END (terminate) by process 11977, uid 0`
     pub fn daemon(self, daemon: &Daemon) -> String {
         let time = clock(daemon.id.stamp.millis, self.offset);
-        let reason = daemon.reason.as_deref().map(|op| format!(" ({})", escaped(op)));
+        let reason = daemon.reason.as_deref().map(|op| format!(" ({})", escape(op)));
         let end = if daemon.done { "" } else { ": failed" };
         let (reason, who) = (reason.unwrap_or_default(), self.who(&daemon.by));
-        format!("{time} {}{reason} by {who}{end}", escaped(&daemon.what))
+        format!("{time} {}{reason} by {who}{end}", escape(&daemon.what))
     }
 
     /// `bash kill_test.sh (688289), uid 0, session 12, pts/1`
@@ -112,9 +113,9 @@ impl Teller {
         let script = if trusted { Script::of(actor) } else { None };
         let script = match &script {
             Some(Script::File(file)) if !is_named_like(actor, file) => {
-                format!(" {}", escaped(file))
+                format!(" {}", escape(file))
             }
-            Some(Script::Module(module)) => format!(" -m {}", escaped(module)),
+            Some(Script::Module(module)) => format!(" -m {}", escape(module)),
             Some(Script::Code) => " -c".to_owned(),
             _ => String::new(),
         };
@@ -122,12 +123,12 @@ impl Teller {
         parts.extend(actor.uid.map(|uid| format!("uid {uid}")));
         // Who came in as somebody else: the trace that sudo leaves.
         if let Some(auid) = actor.auid.filter(|auid| Some(*auid) != actor.uid) {
-            let login = actor.names.login.as_deref().map_or_else(|| auid.to_string(), escaped);
+            let login = actor.names.login.as_deref().map_or_else(|| auid.to_string(), escape);
             parts.push(format!("logged in as {login}"));
         }
         if trusted {
             parts.extend(actor.session.map(|session| format!("session {session}")));
-            parts.extend(actor.terminal.as_deref().map(escaped));
+            parts.extend(actor.terminal.as_deref().map(escape));
         }
         parts.join(", ")
     }
@@ -144,7 +145,7 @@ impl Teller {
             .text("key", kill.keys.first().map(String::as_str))
             .raw("sender", &self.actor_json(&kill.sender))
             .list("targets", kill.targets.iter().map(target_json))
-            .list("keys", kill.keys.iter().map(|key| string(key)))
+            .list("keys", kill.keys.iter().map(|key| json_string(key)))
             .text("call", Some(kill.call.name()))
             .text("scope", Some(&scope(kill.scope)))
             .value("signal_number", Some(kill.signal));
@@ -202,7 +203,7 @@ impl Teller {
             object.text("node", Some(&String::from_utf8_lossy(node)));
         }
         if self.reader == Reader::Public {
-            object.list("withheld", WITHHELD.iter().map(|name| string(name)));
+            object.list("withheld", WITHHELD.iter().map(|name| json_string(name)));
         }
         object.end()
     }
@@ -221,8 +222,8 @@ fn is_named_like(actor: &Actor, file: &str) -> bool {
 /// `java (687802)`, or what there is of it.
 fn named(comm: Option<&str>, pid: Option<u32>, script: &str) -> String {
     match (comm, pid) {
-        (Some(comm), Some(pid)) => format!("{}{script} ({pid})", escaped(comm)),
-        (Some(comm), None) => format!("{}{script}", escaped(comm)),
+        (Some(comm), Some(pid)) => format!("{}{script} ({pid})", escape(comm)),
+        (Some(comm), None) => format!("{}{script}", escape(comm)),
         (None, Some(pid)) => format!("process {pid}"),
         (None, None) => "an unknown process".to_owned(),
     }

@@ -11,7 +11,8 @@ use super::anomalies::{Change, ConfigChange};
 use super::facts::Facts;
 use super::forks::FailedFork;
 use super::signals::{Kill, Scope, name};
-use crate::metrics::{Desc, Metrics, OTHER, label_text};
+use crate::metrics::{Desc, Metrics, OTHER};
+use crate::text;
 
 /// Types of events: libaudit knows about 200.
 const MAX_TYPES: usize = 200;
@@ -108,7 +109,7 @@ fn add<K: Ord>(counts: &mut BTreeMap<K, u64>, most: usize, key: K, rest: impl Fn
 }
 
 fn command(comm: Option<&str>) -> String {
-    label_text(comm.unwrap_or(UNKNOWN).as_bytes())
+    text::label(comm.unwrap_or(UNKNOWN).as_bytes())
 }
 
 impl Totals {
@@ -118,7 +119,7 @@ impl Totals {
             add(&mut self.events, MAX_TYPES, kind.clone(), |_| OTHER.to_owned());
         }
         for key in &facts.keys {
-            add(&mut self.keyed, MAX_KEYS, label_text(key.as_bytes()), |_| OTHER.to_owned());
+            add(&mut self.keyed, MAX_KEYS, text::label(key.as_bytes()), |_| OTHER.to_owned());
         }
         if let Some(kill) = &facts.kill {
             self.add_kill(kill);
@@ -241,8 +242,8 @@ fn weakened(change: &ConfigChange) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{events, sent};
     use super::*;
+    use crate::audit::record::testing::{events, sent};
 
     fn totals(text: &[u8]) -> Totals {
         let mut totals = Totals::default();

@@ -3,18 +3,16 @@
 //! Log lines are written by anybody, so nothing of them reaches a terminal or a ticket as it stands:
 //! control characters, and those that turn the direction of text, are escaped in every form.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
-use crate::logs::signature::{Severity, Verdict};
-use crate::logs::times::Time;
+use crate::log_line::times::Time;
+use crate::signatures::signature::{Severity, Verdict};
+use crate::text::{escape, json_document};
 
 mod markdown;
 mod text;
 
 pub(crate) use markdown::markdown;
-pub(in crate::command) use markdown::prose;
 pub(crate) use text::{Look, text};
 
 /// The result of a scan.
@@ -51,7 +49,7 @@ pub(crate) struct Finding {
     pub count: u64,
     pub first: Option<Time>,
     pub last: Option<Time>,
-    /// One line, as it was found; see [`readable`] for bytes that are not UTF-8.
+    /// One line, as it was found; see [`crate::text::decode`] for bytes that are not UTF-8.
     pub example: String,
     pub advice: String,
     pub reference: String,
@@ -112,60 +110,13 @@ impl Report {
     /// # Errors
     /// None that can happen with these types.
     pub(crate) fn json(&self) -> serde_json::Result<String> {
-        let plain = serde_json::to_string_pretty(self)?;
-        let mut out = String::with_capacity(plain.len() + 1);
-        for letter in plain.chars() {
-            if is_unsafe(letter) && letter != '\n' {
-                let mut units = [0; 2];
-                for unit in letter.encode_utf16(&mut units) {
-                    let _ = write!(out, "\\u{unit:04x}");
-                }
-            } else {
-                out.push(letter);
-            }
-        }
-        out.push('\n');
-        Ok(out)
+        Ok(json_document(&serde_json::to_string_pretty(self)?) + "\n")
     }
 }
 
-/// A log line as text; bytes that are not UTF-8 as `\xff`.
-pub(crate) fn readable(line: &[u8]) -> String {
-    let mut out = String::with_capacity(line.len());
-    for chunk in line.utf8_chunks() {
-        out.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            let _ = write!(out, "\\x{byte:02x}");
-        }
-    }
-    out
-}
-
-/// Control characters, line ends beyond ASCII, and what turns or hides text.
-fn is_unsafe(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
-/// On one line, with nothing that a terminal obeys.
+/// On one line, for a terminal; log lines have many tabs.
 pub(in crate::command) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '\t' => out.push(' '),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            letter if is_unsafe(letter) && (letter as u32) < 0x100 => {
-                let _ = write!(out, "\\x{:02x}", letter as u32);
-            }
-            letter if is_unsafe(letter) => {
-                let _ = write!(out, "\\u{{{:x}}}", letter as u32);
-            }
-            letter => out.push(letter),
-        }
-    }
-    out
+    escape(&text.replace('\t', " "))
 }
 
 /// What was left out because another log has it too, for people; one sentence or two.

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{Report, counted, escaped, flat, left_out, size, span, thousands};
-use crate::logs::signature::Verdict;
+use crate::signatures::signature::Verdict;
+use crate::text;
 
 /// The report as Markdown, of the kind with tables.
 pub(crate) fn markdown(report: &Report) -> String {
@@ -31,17 +32,22 @@ pub(crate) fn markdown(report: &Report) -> String {
             finding.verdict.label(),
             finding.severity.label(),
             thousands(finding.count),
-            prose(&finding.title),
-            prose(&finding.id),
+            text::markdown(&finding.title),
+            text::markdown(&finding.id),
             span(finding).unwrap_or_default(),
         );
     }
     for finding in found.iter().filter(|finding| finding.verdict != Verdict::Harmless) {
-        let _ = writeln!(out, "\n### {} ({})\n", prose(&finding.title), prose(&finding.id));
+        let _ = writeln!(
+            out,
+            "\n### {} ({})\n",
+            text::markdown(&finding.title),
+            text::markdown(&finding.id)
+        );
         out.push_str(&block(&finding.example));
         for part in [&finding.advice, &finding.reference] {
             if !part.is_empty() {
-                let _ = writeln!(out, "\n{}", prose(&flat(part)));
+                let _ = writeln!(out, "\n{}", text::markdown(&flat(part)));
             }
         }
         let values: Vec<_> = finding
@@ -64,27 +70,7 @@ pub(crate) fn markdown(report: &Report) -> String {
     if !report.errors.is_empty() {
         out.push_str("\n### Not read\n\n");
         for error in &report.errors {
-            let _ = writeln!(out, "- {}", prose(error));
-        }
-    }
-    out
-}
-
-/// Text in which nothing is markup: neither a cell's end, nor a link, nor HTML.
-pub(in crate::command) fn prose(text: &str) -> String {
-    let mut out = String::new();
-    for letter in escaped(text).chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' | '~' | '!' => {
-                out.push('\\');
-                out.push(letter);
-            }
-            // A mention would call somebody.
-            '@' => out.push_str("&#64;"),
-            letter => out.push(letter),
+            let _ = writeln!(out, "- {}", text::markdown(error));
         }
     }
     out

@@ -105,11 +105,14 @@ fn log_content_breaks_out_of_nothing() {
     let (markdown, json) = (markdown(&report), report.json().unwrap());
     println!("{markdown}\n{json}");
     for form in [&plain, &markdown, &json] {
-        assert!(!form.chars().any(|letter| is_unsafe(letter) && letter != '\n'), "{form}");
+        assert!(
+            !form.chars().any(|letter| crate::text::is_unsafe(letter) && letter != '\n'),
+            "{form}"
+        );
     }
-    assert!(plain.contains(r"\x1b[2Jx") && plain.contains(r"\x9b31m\u{202e}`` \r\nNov"));
+    assert!(plain.contains(r"\u{1b}[2Jx") && plain.contains(r"\u{9b}31m\u{202e}`` \r\nNov"));
     // The fence is longer than what the line has.
-    assert!(markdown.contains("\n````text\n\\x1b[2Jx```"));
+    assert!(markdown.contains("\n````text\n\\u{1b}[2Jx```"));
 }
 
 #[test]
@@ -140,5 +143,4 @@ fn numbers_and_bytes_for_people() {
         [1, 999, 1500, 999_960, u64::MAX].map(size),
         ["1 byte", "999 bytes", "1.5 kB", "1.0 MB", "18446.7 PB"]
     );
-    assert_eq!(readable(b"a\xffb\xc3\xa9"), "a\\xffb\u{e9}");
 }
