@@ -4,7 +4,7 @@ import thresholds as t
 from board import Board
 from links import from_row, from_series
 from panels import bars, counts, graph, paint, stat, states, values
-from query import LINES, counted_in, gained, matched, or_none, target, worst
+from query import LINES, MATCHED, counted_in, gained, matched, or_none, target, worst
 from signatures import what_to_do
 from tables import column, lettered, table
 
@@ -179,15 +179,12 @@ def readable():
 
 
 def signatures():
-    most = f'topk(15, sum by (signature) (sum_over_time({MATCHED_LINES}[$__range:10m] @ end())))'
+    most = f"topk(15, sum by (signature) (max_over_time({MATCHED}[$__range] @ end())))"
     return graph(
-        "Which signatures matched when?", f"Lines of the 10 minutes before, by signature, of the 15 signatures with"
-        f" most in the selected time; harmless ones are left out ({MATCHES}).",
-        [target(f"sum by (signature) ({MATCHED_LINES}) and on (signature) {most}", "{{signature}}", step="10m")],
+        "Which signatures matched when?", f"Lines of the 10 minutes before, by signature, of the 15 signatures that had"
+        f" most at a time; harmless ones are left out ({MATCHES}).",
+        [target(f"sum by (signature) ({MATCHED}) and on (signature) {most}", "{{signature}}", step="10m")],
         unit="locale", decimals=0, bars=True, stack=True, no_value="no such line in this time")
-
-
-MATCHED_LINES = "signature:telltale_log_matches:increase10m{@host, @lines}"
 
 
 def captures():

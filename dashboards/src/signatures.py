@@ -1,7 +1,7 @@
 """Lines of known meaning: what they mean, how often they came, and what is to be done."""
 
 from alerts import SEVERITY
-from query import matched
+from query import matched, of_lines
 from tables import column, lettered, table
 
 INFO = "signature:telltale_log_signature_info:max{job=~\"$job\"}"
@@ -11,8 +11,9 @@ TITLED = f"on (signature) group_left (title, advice) topk by (signature) (1, max
 
 def what_to_do(title: str, one_host: bool = False):
     by = "signature, severity, verdict"
-    seen = matched('verdict=~"act|watch"')
-    times = f"sum by ({by}) ({seen})"
+    wanted = 'verdict=~"act|watch"'
+    seen = f"last_over_time({of_lines(wanted)}[$__range])"
+    times = f"sum by ({by}) ({matched(wanted)})"
     rows = [
         ("Lines", f"topk(50, {times} * {TITLED} or on (signature) {times})", column("locale", 0, width=75)),
         ("Hosts", f"count by ({by}) (count by ({by}, job, instance) ({seen}))", column("none", 0, width=65)),
