@@ -12,6 +12,7 @@ use crate::collectors::Switches;
 use crate::command::{self, Command};
 use crate::http::Listen;
 use crate::logging::{LogFormat, LogLevel};
+use crate::page_url;
 
 /// What the user asked for on the command line.
 #[derive(Debug, Clone, Parser)]
@@ -33,6 +34,11 @@ pub(crate) struct Args {
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10121",
           value_parser = Listen::resolve)]
     pub listen: Vec<Listen>,
+
+    /// Address at which people reach the pages, for links in notifications: the label of
+    /// `telltale_exporter_page_info`. Repeatable [default: <http://HOSTNAME:PORT>/]
+    #[arg(long = "web.external-url", value_name = "URL", value_parser = page_url::parse)]
+    pub external_url: Vec<String>,
 
     /// Path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics",

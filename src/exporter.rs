@@ -13,6 +13,7 @@ use crate::host::Host;
 use crate::live::Live;
 use crate::logrotate::Logrotate;
 use crate::metrics::{Desc, Metrics};
+use crate::page_url;
 use crate::pipeline;
 use crate::reload::{Load, Parts, Reload};
 use crate::signatures::signature::Signature;
@@ -40,6 +41,8 @@ pub(crate) struct Exporter {
     pub reload: Reload,
     /// Where the metrics are served.
     pub telemetry_path: String,
+    /// Where people reach the pages.
+    page_urls: Vec<String>,
     /// When the exporter was started.
     pub started: SystemTime,
 }
@@ -88,6 +91,8 @@ pub(crate) struct Setup {
     pub rootfs: PathBuf,
     /// Path of the metrics.
     pub telemetry_path: String,
+    /// Where people reach the pages.
+    pub page_urls: Vec<String>,
     /// Reads the configuration again.
     pub load: Load,
 }
@@ -157,6 +162,7 @@ impl Exporter {
             pipeline: pipeline_view,
             reload: Reload::start(setup.load, parts, config.logs)?,
             telemetry_path: setup.telemetry_path,
+            page_urls: setup.page_urls,
             started: SystemTime::now(),
         })
     }
@@ -211,6 +217,7 @@ impl Exporter {
         let labels =
             [("version", env!("CARGO_PKG_VERSION")), ("revision", env!("TELLTALE_REVISION"))];
         metrics.add(&BUILD_INFO, &labels, 1.0);
+        page_url::export(&self.page_urls, &mut metrics);
         metrics
     }
 }

@@ -3,6 +3,7 @@
 mod listen;
 pub(crate) mod pages;
 pub(crate) mod routes;
+mod runbooks;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

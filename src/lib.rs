@@ -42,6 +42,7 @@ mod logging;
 mod logrotate;
 mod metrics;
 mod nearest;
+mod page_url;
 mod peak;
 mod pipeline;
 mod program;

@@ -84,8 +84,9 @@ fn serve(args: &Args) -> Result<(), String> {
     });
     let follows = on(CollectorName::Logs) || on(CollectorName::AuditEvents);
     let state = follows.then(|| State::open(args.state.as_deref())).transpose()?;
-    let exporter =
-        Exporter::start(setup(args), config, helper, signatures, state).map_err(cannot_start)?;
+    let urls = page_urls(args, &listeners).map_err(cannot_start)?;
+    let exporter = Exporter::start(setup(args, urls), config, helper, signatures, state)
+        .map_err(cannot_start)?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot_start)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_start)?;
@@ -111,8 +112,17 @@ fn serve(args: &Args) -> Result<(), String> {
     Ok(())
 }
 
+/// Where people reach the pages.
+fn page_urls(args: &Args, listeners: &[std::net::TcpListener]) -> std::io::Result<Vec<String>> {
+    let bound = listeners.iter().map(std::net::TcpListener::local_addr);
+    let bound = bound.collect::<std::io::Result<Vec<_>>>()?;
+    let hostname = rustix::system::uname();
+    let hostname = hostname.nodename().to_string_lossy();
+    Ok(crate::page_url::choose(&args.external_url, &bound, &hostname))
+}
+
 /// What the command line says of the exporter.
-fn setup(args: &Args) -> Setup {
+fn setup(args: &Args, page_urls: Vec<String>) -> Setup {
     let again = args.clone();
     Setup {
         collectors: args.collectors.clone(),
@@ -120,6 +130,7 @@ fn setup(args: &Args) -> Setup {
         sysfs: args.sysfs.clone(),
         rootfs: args.rootfs.clone(),
         telemetry_path: args.telemetry_path.clone(),
+        page_urls,
         load: Box::new(move || again.load_config()),
     }
 }

@@ -5,6 +5,7 @@ import json
 import re
 
 import check
+import links
 import lint_panels
 from queries import files, panels
 
@@ -92,7 +93,7 @@ def no_column(board):
 
 def two_rows_open(board):
     for panel, _, _ in list(panels(board)):
-        panel["targets"] = panel["targets"] * 3
+        panel["targets"] = (panel.get("targets") or []) * 3
 
 
 BROKEN = [
@@ -114,9 +115,7 @@ BROKEN = [
     ("template_query", put(lambda board: variable(board, "instance"),
                            query="label_values(telltale_exporter_build_info, instance)")),
     ("template_on_time_change_reload", put(lambda board: variable(board, "job"), refresh=1)),
-    ("annotation_set", lambda board: board["annotations"]["list"].pop(0)),
-    ("annotation_set", put(lambda board: board["annotations"]["list"][0], hide=True)),
-    ("annotation_set", put(lambda board: board["annotations"]["list"][1], expr="up")),
+    ("no_annotations", lambda board: board["annotations"].update(list=[{"name": "Alerts", "expr": "up"}])),
     ("links_both_ways", put(whole, links=[])),
     ("links_both_ways", put(lambda board: board["links"][0], keepTime=False)),
     ("unique_ids", put(graph, id=1)),
@@ -127,6 +126,7 @@ BROKEN = [
     ("core_panels", put(graph, type="graph")),
     ("panel_title_description", put(graph, title="")),
     ("panel_title_description", put(graph, description="Tasks")),
+    ("panel_title_description", put(lambda board: of_type(board, "text")["options"], content="")),
     ("panel_datasource", put(graph, datasource=ELSEWHERE)),
     ("panel_datasource", put(lambda board: graph(board)["targets"][0], datasource=None)),
     ("panel_units", of_defaults(graph, unit="jiffies")),
@@ -149,11 +149,17 @@ BROKEN = [
     ("panel_links", link("/d/telltale-users?var-datasource=${datasource}&var-host=a"
                          "&${__url_time_range}")),
     ("panel_links", no_column),
+    ("panel_links", link("${__field.labels.url}")),
+    ("panel_links", link(links.RUNBOOK["url"])),
     ("target_promql", ask("sum(")),
     ("target_promql", put(lambda board: variable(board, "job"), query="label_values(up{, job)")),
     ("target_variables", ask('sum(telltale_user_tasks{job=~"$job", instance=~"$host"})')),
     ("target_rate_interval", ask(BY_STATE.format(f"rate({FORKS}[5m])"))),
     ("target_rate_interval", ask(BY_STATE.format(f"increase({FORKS}[1h])"))),
+    ("target_least_step", put(lambda board: graph(board)["targets"][0], interval=None)),
+    ("target_rate_interval", ask(BY_STATE.format(f"increase({FORKS}[$__interval])"))),
+    ("answers_first", put(first, title="The fullest user of all")),
+    ("answers_first", put(lambda board: first(board)["gridPos"], w=3)),
     ("target_counter_agg", ask(BY_STATE.format(FORKS))),
     ("target_counter_agg", ask(BY_STATE.format(f"rate({TASKS}[$__rate_interval])"))),
     ("target_counter_agg", ask(BY_STATE.format(f"{FORKS} unless {TASKS} offset 5m"))),
@@ -172,7 +178,7 @@ def self_test() -> int:
     good = json.loads(next(path for path in files() if path.name == GOOD).read_text())
     every = {step for panel, _, _ in panels(good) for step in lint_panels.steps_of(panel)}
     alerts = {name: every for panel, _, _ in panels(good)
-              for name in re.findall(r"Telltale[A-Z]\w+", panel["description"])}
+              for name in re.findall(r"Telltale[A-Z]\w+", lint_panels.description_of(panel, good))}
     failures = [f"{GOOD} itself: {rule}: {message}" for rule, message in check.findings(good, alerts)]
     for index, (rule, breakage) in enumerate(BROKEN):
         board = copy.deepcopy(good)

@@ -1,181 +1,124 @@
-"""Fleet: is anything about to lock people out?"""
+"""Fleet: the wall. Is anything about to lock people out, where, and since when?"""
 
 import thresholds as t
+from alerts import of_severity, what_is_wrong, when_it_began
 from board import Board
 from links import from_row, from_series, whole
-from panels import bars, column, graph, stat, table, values
+from panels import bars, graph, stat, values
 from query import (
-    ALERTS, BACKLOG_USE, BLIND, BLOCKED, HOST_USE, NO_RULES, OUR_TARGETS, USER_USE, WORST_USE,
-    per_host, target)
+    BACKLOG_USE, BLOCKED, FIRING, LINES, NEAREST, NO_RULES, OUR_TARGETS, WORST_USE, matched, per_host, target, worst)
+from tables import column, lettered, table
 
 HOST = "job, instance"
-USE, STUCK = per_host(USER_USE), per_host(BLOCKED)
-LOST = "increase(telltale_audit_lost_total{@host}[$__range]) > 0"
-ACT = "instance:telltale_log_act_matches_total:sum{@host}"
-AUDIT_STATE = values(v0=("off", t.GREY), v1=("on, nobody listens", t.ORANGE), v2=("on", t.GREEN))
-UP = values(v0=("down", t.RED), v1=("up", t.GREEN))
-SEVERITY = values(critical=("critical", t.RED), warning=("warning", t.ORANGE), info=("info", t.BLUE))
-
-
-def firing(severity: str) -> str:
-    """How many alerts; nothing instead of 0 where the rules are not loaded."""
-    return (f'count(ALERTS{{{ALERTS}, alertstate="firing", severity="{severity}", @host}})'
-            f' or 0 * count({HOST_USE})')
+STUCK = per_host(BLOCKED)
+TARGETS = f"(up{{@host}} {OUR_TARGETS})"
+LOST = "increase(telltale_audit_lost_total{@host}[$__range])"
+AUDIT_STATE = values(v0=("off", t.RED), v1=("nobody listens", t.RED), v2=("unknown", t.RED))
+# Above every share, so that a host that does not answer stands first.
+IS_DOWN = 9
+FULLEST = f"max by ({HOST}) ({IS_DOWN} + ({TARGETS} == 0) or {WORST_USE})"
 
 
 def build():
     board = Board(
         "telltale-fleet", "Telltale / Fleet",
         "Is anything about to lock people out? Users near their process limit, audit queues that lose"
-        " records, log lines that ask to act, and exporters that do not answer, over all hosts."
-        " A host's name leads to its details.")
-    board.section("Is it OK?", (4, *((panel, 3) for panel in answers())))
-    board.section("What to look at first", (9, (alerts(), 14), (worst(), 10)))
-    board.section("Hosts", (10, (hosts(), 24)))
-    board.section("How it came to this", (8, (users(), 12), (headroom(), 12)),
-                  (8, (backlog(), 12), (signatures(), 12)))
+        " records, log lines that ask to act, and exporters that do not answer, over all hosts. Dark when"
+        " nothing is wrong. A host's name leads to its own dashboard.")
+    board.tile_row(answers())
+    board.top((12, (what_is_wrong("What is wrong now?"), 24)),
+              (9, (nearest(), 12), (when_it_began("When did it begin?"), 12)),
+              (11, (hosts(), 24)))
+    board.section("How it came to this", (9, (ceilings(), 24)), (9, (queues(), 24)), collapsed=True)
     return board.build()
 
 
 def answers():
     yield stat(
-        "Exporters up", "How many exporters answer Prometheus now (up == 1).",
-        f"sum((up{{@host}} == bool 1) {OUR_TARGETS})", no_value="no exporter found",
-        links=[whole("exporter")])
+        "Down", "Targets that Prometheus cannot scrape, of all in the jobs that have a telltale"
+        " exporter (up == 0). Such a host is not watched.",
+        f'sum({TARGETS} == bool 0) + on () group_left (all) 0 * count_values("all", count({TARGETS}))',
+        legend="of {{all}}", level=t.EXPORTER_DOWN, links=[whole("exporter")])
     yield stat(
-        "Exporters down",
-        "Targets that Prometheus cannot scrape, in every job that has a telltale exporter (up == 0)."
-        " Such a host is not watched.",
-        f"sum((up{{@host}} == bool 0) {OUR_TARGETS})", level=t.EXPORTER_DOWN,
-        no_value="no exporter found", links=[whole("exporter")])
+        "Critical", "Telltale's alerts with severity critical that fire now (ALERTS)."
+        " Needs the rules that come with the dashboards.", of_severity("critical"), level=t.ANY_CRITICAL)
     yield stat(
-        "Critical alerts", "Telltale's alerts with severity critical that fire now (ALERTS)."
-        " Needs the rules that come with the dashboards.",
-        firing("critical"), level=t.ANY_CRITICAL, no_value="no host, " + NO_RULES)
+        "Warnings", "Telltale's alerts with severity warning that fire now (ALERTS)."
+        " Needs the rules that come with the dashboards.", of_severity("warning"), level=t.ANY_WARNING)
     yield stat(
-        "Warning alerts", "Telltale's alerts with severity warning that fire now (ALERTS)."
-        " Needs the rules that come with the dashboards.",
-        firing("warning"), level=t.ANY_WARNING, no_value="no host, " + NO_RULES)
+        "Fullest", "The highest share of a ceiling that is used anywhere, and where: a user's process"
+        " limit, a pids cgroup, or pid_max and threads-max of a host.",
+        f"topk(1, {NEAREST})", legend="{{instance}} {{what}}", unit="percentunit", level=t.ANY_USE,
+        links=[from_series("host")])
     yield stat(
-        "Users near a limit",
-        f"Users who have more than {t.USER_USE.warning:.0%} of the lowest process limit that binds them"
-        " (telltale_user_tasks_peak / telltale_user_tasks_limit).",
-        f"sum({USE} > bool {t.USER_USE.warning})", level=t.USERS_NEAR, no_value="no limits, " + NO_RULES,
-        links=[whole("users")])
+        "Audit lost", "Audit records lost in the selected time (telltale_audit_lost_total).",
+        f"sum({LOST})", unit="locale", level=t.AUDIT_LOST, links=[whole("audit")])
     yield stat(
-        "Processes that cannot fork", "Processes whose own limit is reached: each fork fails now"
-        " (telltale_user_processes_blocked).",
-        f"sum({STUCK})", level=t.USER_BLOCKED, no_value="no limits, " + NO_RULES, links=[whole("users")])
-    yield stat(
-        "Audit losing or blind", "Hosts that lost audit records in the selected time"
-        " (telltale_audit_lost_total), or where audit is required but off, unheard or unknown.",
-        f"count(group by ({HOST}) ({LOST}) or group by ({HOST}) ({BLIND}))"
-        " or 0 * count(telltale_audit_enabled{@host})",
-        level=t.AUDIT_LOSING_OR_BLIND, no_value="no host shows its audit", links=[whole("audit")])
-    yield stat(
-        "Log lines that ask to act", "Lines in the selected time whose meaning is known and whose"
-        ' verdict is «act» (telltale_log_signature_matches_total).',
-        f"sum(increase({ACT}[$__range]))", level=t.ACT, no_value="no log is read, " + NO_RULES,
-        links=[whole("logs")])
+        "To act on", "Lines in the selected time whose meaning is known and whose verdict is «act»"
+        " (telltale_log_signature_matches_total).",
+        f"sum({matched_act()}) or 0 * count({LINES})", unit="locale", level=t.ACT, links=[whole("logs")])
 
 
-def alerts():
-    by = "severity, alertname, job, instance, user, cgroup, key, signature, source, path, collector"
-    fires = f'ALERTS{{{ALERTS}, alertstate="firing", @host}}'
-    since = (f"max by ({by}) (1000 * ALERTS_FOR_STATE{{{ALERTS}, @host}}"
-             f" and ignoring (alertstate) {fires})")
-    columns = {
-        "severity": ("Severity", column(mappings=[SEVERITY], width=90)),
-        "alertname": ("Alert", column(width=240)),
-        "instance": ("Instance", column(links=[from_row(b) for b in ("users", "audit", "logs")])),
-        "user": ("User", None), "cgroup": ("Cgroup", None), "key": ("Key", None),
-        "signature": ("Signature", None), "source": ("Source", None), "path": ("Path", None),
-        "collector": ("Collector", None),
-        "Value": ("Since", column(unit="dateTimeFromNow", width=140)),
-        "job": ("Job", None),
-    }
-    return table(
-        "Which alerts fire?", "Every firing alert with what it is about, and since when the condition"
-        " holds (ALERTS, ALERTS_FOR_STATE). The instance leads to the host's dashboards.",
-        [target(since, table=True)], columns, sort="Since", no_value="no alert fires")
+def matched_act() -> str:
+    return matched('verdict="act"')
 
 
-def worst():
+def nearest():
     return bars(
-        "Which hosts are nearest to locking somebody out?",
-        "The 10 hosts that use the highest share of a ceiling: a user's process limit, a pids cgroup, or"
+        "Nearest limits",
+        "The 10 hosts that use the highest share of a ceiling, and whose it is: a user's process limit, a pids cgroup, or"
         " pid_max and threads-max of the host.",
-        f"topk(10, {WORST_USE})", "{{instance}}", unit="percentunit", decimals=0,
-        maximum=1, level=t.ANY_USE, no_value="no host, " + NO_RULES, links=[from_series("users")])
+        f"topk(10, {NEAREST})", "{{instance}} {{what}}", unit="percentunit", decimals=0,
+        maximum=1, level=t.ANY_USE, no_value="no host, " + NO_RULES, links=[from_series("host")])
 
 
 def hosts():
-    to = {name: [from_row(name)] for name in ("users", "audit", "logs", "exporter")}
-    rows = [  # heading, query, properties
-        ("Exporter", f"max by ({HOST}) (up{{@host}} {OUR_TARGETS})",
-         column(mappings=[UP], links=to["exporter"], width=90)),
-        ("Fullest user", f"max by ({HOST}) ({USE})",
-         column("percentunit", 0, t.USER_USE, to["users"], width=110)),
-        ("Forks left", "instance:telltale_forks_left:min{@host}", column("short", 0, links=to["users"], width=100)),
-        ("Cannot fork", f"sum by ({HOST}) ({STUCK})",
-         column("short", 0, t.USER_BLOCKED, to["users"], width=105)),
-        ("Host's tasks", f"max by ({HOST}) ({HOST_USE})",
-         column("percentunit", 0, t.HOST_USE, to["users"], width=110)),
-        ("Audit", f"max by ({HOST}) ((telltale_audit_enabled{{@host}} > bool 0)"
-         f" * on ({HOST}) (1 + telltale_audit_daemon_up{{@host}}))",
-         column(mappings=[AUDIT_STATE], links=to["audit"], width=150)),
-        ("Audit backlog", f"max by ({HOST}) ({BACKLOG_USE})",
-         column("percentunit", 0, t.BACKLOG, to["audit"], width=120)),
-        ("Audit lost", f"sum by ({HOST}) (increase(telltale_audit_lost_total{{@host}}[$__range]))",
-         column("short", 0, t.AUDIT_LOST, to["audit"], width=100)),
-        ("To act upon", f"sum by ({HOST}) (increase({ACT}[$__range]))",
-         column("short", 0, t.ACT, to["logs"], width=110)),
-        ("Failing collectors", f"sum by ({HOST}) (telltale_scrape_collector_success{{@host}} == bool 0)",
-         column("short", 0, t.COLLECTOR_FAILING, to["exporter"], width=140)),
+    rows = [  # heading, query, properties; what is well is left empty
+        ("Fullest", f"topk(50, {FULLEST})",
+         column("percentunit", 0, t.ANY_USE, mappings=[values(**{f"v{IS_DOWN}": ("down", t.RED)})],
+                width=110, maximum=1)),
+        ("Alerts", f"count by ({HOST}) ({FIRING})", column("none", 0, width=110)),
+        ("Cannot fork", f"sum by ({HOST}) ({STUCK}) > 0",
+         column("locale", 0, t.USER_BLOCKED, width=120)),
+        ("Audit", f"max by ({HOST}) ({audit_state()})",
+         column(mappings=[AUDIT_STATE], width=140)),
+        ("Audit lost", f"sum by ({HOST}) ({LOST}) > 0",
+         column("locale", 0, t.AUDIT_LOST, width=120)),
+        ("To act on", f"sum by ({HOST}) ({matched_act()})",
+         column("locale", 0, t.ACT, width=120)),
     ]
-    columns = {"instance": ("Instance", column(links=[from_row(b) for b in to]))}
-    for index, (heading, _, properties) in enumerate(rows):
-        columns[f"Value #{chr(ord('A') + index)}"] = (heading, properties)
-    columns["job"] = ("Job", None)
+    columns = {"host": ("Host", column(links=[from_row("host")]))} | lettered(rows)
     return table(
-        "How is each host?", "One line per host, the fullest first; each cell leads to the dashboard"
-        " that explains it. Empty cells are values that the host's kernel or rights do not give.",
-        [target(expr, table=True) for _, expr, _ in rows], columns, sort="Fullest user",
-        no_value="no exporter found")
+        "How is each host?", "One line per host: first those that do not answer, then by the fullest of their"
+        " ceilings; 50 at most. What is well is left empty. The state of auditing is told where it is required.",
+        [f"{expr} {SHOWN}" if index else expr for index, (_, expr, _) in enumerate(rows)], columns,
+        sort=("Fullest", True), no_value="no exporter found")
 
 
-def users():
+SHOWN = f"and on ({HOST}) topk(50, {FULLEST})"
+
+
+def audit_state() -> str:
+    """0 off, 1 unheard, 2 unknown, of hosts that require auditing; nothing of others."""
+    required = f"and on ({HOST}) telltale_audit_required{{@host}} == 1"
+    return (f"telltale_audit_enabled{{@host}} == 0 {required}"
+            f" or 1 + telltale_audit_daemon_up{{@host}} == 1 {required}"
+            f" or 2 * (telltale_audit_required{{@host}} == 1 unless on ({HOST}) telltale_audit_enabled{{@host}})")
+
+
+def ceilings():
     return graph(
-        "How full is the fullest ceiling of each host?",
-        "Highest share of a user's process limit, a pids cgroup's, or the host's own; the 10 worst"
-        " hosts at each moment.",
-        [target(f"topk(10, {WORST_USE})", "{{instance}}")], unit="percentunit",
-        level=t.ANY_USE, no_value="no host, " + NO_RULES, links=[from_series("users")])
+        "How full is the fullest ceiling?",
+        "Highest share of a user's process limit, a pids cgroup's, or the host's own, of the 10 hosts that were"
+        " fullest in the selected time.",
+        [target(worst(WORST_USE, WORST_USE, 10), "{{instance}}")], unit="percentunit", full=1,
+        level=t.ANY_USE, no_value="no host, " + NO_RULES, links=[from_series("host")])
 
 
-def headroom():
+def queues():
     return graph(
-        "How many forks are left on each host?",
-        "Tasks that the user with the least room can still create, over process limits and pids"
-        " cgroups (telltale_user_fork_headroom_tasks); the 10 worst hosts at each moment. At 0"
-        " somebody is locked out.",
-        [target("bottomk(10, instance:telltale_forks_left:min{@host})", "{{instance}}")], unit="short", decimals=0, log=True,
-        no_value="no user has a limit, " + NO_RULES, links=[from_series("users")])
-
-
-def backlog():
-    return graph(
-        "How full are the audit queues?", "Highest backlog of the last 2 minutes against its limit"
-        " (telltale_audit_backlog_peak / telltale_audit_backlog_limit); the 10 worst hosts at each"
-        " moment. Above 100 % records are lost, or their causers wait.",
-        [target(f"topk(10, {BACKLOG_USE})", "{{instance}}")], unit="percentunit",
-        level=t.BACKLOG, no_value="no audit shown, " + NO_RULES, links=[from_series("audit")])
-
-
-def signatures():
-    return graph(
-        "Which log lines asked to act?", "Lines of the last 10 minutes whose verdict is «act», by signature"
-        " (telltale_log_signature_matches_total); the 10 most frequent at each moment.",
-        [target('topk(10, sum by (signature) (signature:telltale_log_matches:increase10m{@host, verdict="act"}))',
-                "{{signature}}")], unit="short", bars=True, stack=True,
-        no_value="no line asked to act", links=[whole("logs")])
+        "How full is the audit queue?", "Highest backlog of the last 2 minutes against its limit"
+        " (telltale_audit_backlog_peak / telltale_audit_backlog_limit), of the 10 hosts that were fullest in the"
+        " selected time. Above 100 % records are lost, or their causers wait.",
+        [target(worst(BACKLOG_USE, BACKLOG_USE, 10), "{{instance}}")], unit="percentunit", full=1,
+        level=t.BACKLOG, no_value="no audit shown, " + NO_RULES, links=[from_series("host")])

@@ -3,8 +3,12 @@
 BASE = "datasource=${datasource}"
 ON = {
     "users": "Users and processes", "audit": "Audit", "logs": "Logs", "exporter": "Exporter health",
-    "fleet": "Fleet",
+    "fleet": "Fleet", "host": "Host",
 }
+# Where the pages of the alerts can be read without a host.
+RUNBOOKS = "https://github.com/telltale-exporter/telltale_exporter/blob/main/deploy/runbooks"
+OWN_PAGE = {"title": "The host's own page", "url": "${__field.labels.url}", "targetBlank": True}
+RUNBOOK = {"title": "What to do: the runbook", "url": RUNBOOKS + "/${__data.fields.alertname}.md", "targetBlank": True}
 
 
 def url(board: str, job: str, instance: str, more: str = "") -> str:
@@ -17,7 +21,7 @@ def from_row(board: str, title: str | None = None, **more: str) -> dict:
     """Of a table's row, whose columns have the labels."""
     extra = "".join(f"&var-{name}=${{__data.fields.{field}}}" for name, field in more.items())
     address = url(board, "${__data.fields.job}", "${__data.fields.instance}", extra)
-    return {"title": title or f"{ON[board]} of ${{__data.fields.instance}}", "url": address}
+    return {"title": title or f"{ON[board]} of ${{__data.fields.host}}", "url": address}
 
 
 def from_series(board: str, title: str | None = None, **more: str) -> dict:

@@ -3,6 +3,7 @@
 import re
 
 from grafana_foundation_sdk.models import units
+from links import OWN_PAGE, RUNBOOK
 from lint_board import UIDS, USES, variables
 from queries import panels
 from thresholds import JUST
@@ -24,17 +25,26 @@ def properties(panel):
             yield override["matcher"]["options"], each["id"], each["value"]
 
 
+def description_of(panel, board):
+    """What its sign says; of a tile of the first row, its line in the words at the end."""
+    if panel["type"] != "stat":
+        return panel.get("description") or ""
+    words = (each["options"].get("content", "") for each, _, _ in panels(board) if each["type"] == "text")
+    start = f"* **{panel['title']}**: "
+    return next((line[len(start):] for text in words for line in text.splitlines() if line.startswith(start)), "")
+
+
 def core_panels(panel, _):
     """Checklist 10: no plugins, nothing that Grafana drops."""
     if panel["type"] not in CORE:
         yield f"type {panel['type']} is not a core panel"
 
 
-def panel_title_description(panel, _):
+def panel_title_description(panel, context):
     """Checklist 6: what it shows, from which metric, and what is bad."""
     if not panel.get("title"):
         yield "no title"
-    text = panel.get("description") or ""
+    text = description_of(panel, context.board)
     if len(text) < 40 or not text.endswith("."):
         yield "no description of whole sentences"
 
@@ -48,6 +58,8 @@ def panel_datasource(panel, _):
 
 def panel_units(panel, _):
     """A unit that Grafana knows; percentages begin at 0; single numbers have decimals."""
+    if panel["type"] == "text":
+        return
     found = [defaults(panel).get("unit")] + [v for _, p, v in properties(panel) if p == "unit"]
     for unit in found:
         if unit not in UNITS and not str(unit).startswith(("suffix:", "prefix:")):
@@ -61,7 +73,7 @@ def panel_units(panel, _):
 
 def panel_no_value(panel, _):
     """Checklist 6: an empty panel says what that means."""
-    if not defaults(panel).get("noValue"):
+    if panel["type"] != "text" and not defaults(panel).get("noValue"):
         yield "no text for when there is no data"
 
 
@@ -100,7 +112,7 @@ def panel_thresholds(panel, context):
     if steps and panel["type"] == "timeseries" and style == "off":
         yield "thresholds are not drawn"
     of_alerts = any("ALERTS{" in each["expr"] for each in panel.get("targets") or [])
-    named = re.findall(r"\bTelltale[A-Z]\w+", panel.get("description") or "")
+    named = re.findall(r"\bTelltale[A-Z]\w+", description_of(panel, context.board))
     if steps and not named and not of_alerts:
         yield "has thresholds, but its description names no alert"
     if context.alerts is None:
@@ -138,6 +150,14 @@ def panel_links(panel, context):
     known = set(variables(context.board)) | {"user", "source"}
     for link in links:
         url = link["url"]
+        if url == OWN_PAGE["url"]:
+            if not any("group_left (url)" in each["expr"] for each in panel["targets"]):
+                yield "a link to the host's own page without its address"
+            continue
+        if url == RUNBOOK["url"]:
+            if "alertname" not in columns:
+                yield "a link to a runbook without a column of alerts"
+            continue
         target = re.match(r"/d/([\w-]+)\?", url)
         if not link.get("title") or not target or target[1] not in UIDS:
             yield f"a link leads nowhere: {url}"

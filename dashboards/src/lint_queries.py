@@ -3,7 +3,7 @@
 import re
 
 import promql_parser
-from lint_board import variables
+from lint_board import ONE_HOST, variables
 from queries import panels, series_of, walk
 
 # Stand for Grafana's windows while the query is parsed; nobody writes such numbers.
@@ -11,6 +11,9 @@ WINDOWS = {"$__rate_interval": "277s", "$__range": "279s", "$__interval": "281s"
 RATES = {"rate", "irate", "increase"}
 COUNTED = RATES | {"changes", "resets", "absent", "absent_over_time"}
 MOST_LINES, MOST_ROWS = 20, 100
+WIDE_BARS = {"5m", "10m"}
+# Recorded once for all hosts of a job.
+OF_JOB = {"signature:telltale_log_signature_info:max"}
 # Labels with few values, so that no topk is needed.
 FEW = {"state", "severity", "verdict", "collector", "ceiling", "method"}
 # Which series have the label that the third variable chooses.
@@ -46,15 +49,24 @@ def bare(node):
     return bare(node.expr) if kind(node) == "ParenExpr" else node
 
 
-def target_rate_interval(tree, _):
-    """Rates follow the zoom; an increase may also span the whole time, or stand in a subquery."""
+def target_rate_interval(tree, context):
+    """Rates follow the zoom; an increase may also span the whole time, a bar of 5 minutes or more, or stand in a
+    subquery."""
+    bars = context.query.get("interval") in WIDE_BARS
     for node, parents in walk(tree):
         if kind(node) == "Call" and node.func.name in RATES:
             span = window(node.args[0])
             in_subquery = any(kind(each) == "SubqueryExpr" for each in parents)
-            whole = node.func.name == "increase" and (span == "$__range" or in_subquery)
+            whole = node.func.name == "increase" and (
+                span == "$__range" or in_subquery or (bars and span == "$__interval"))
             if span != "$__rate_interval" and not whole:
                 yield f"{node.func.name} over {span} instead of $__rate_interval"
+
+
+def target_least_step(tree, context):
+    """Grafana takes the least step for the scrape interval; its own 15 s are too short for scrapes each minute."""
+    if not context.query.get("instant") and context.query.get("interval") not in {"1m", *WIDE_BARS}:
+        yield "no least step: rates of targets that are scraped each minute are empty"
 
 
 def target_counter_agg(tree, _):
@@ -84,7 +96,7 @@ def target_job_instance(tree, _):
     for node, _ in walk(tree):
         if kind(node) == "VectorSelector":
             found = {(each.name, str(each.op), each.value) for each in node.matchers.matchers}
-            for name in ("job", "instance"):
+            for name in ("job",) if node.name in OF_JOB else ("job", "instance"):
                 if (name, "MatchOp.Re", f"${name}") not in found:
                     yield f'{node.name} has no {name}=~"${name}"'
 
@@ -131,7 +143,11 @@ def target_bounded(tree, context):
     if context.panel["type"] not in ("timeseries", "bargauge", "state-timeline") or bounds:
         return
     top = bare(tree)
+    if kind(top) == "BinaryExpr" and kind(bare(top.rhs)) == "NumberLiteral":
+        top = bare(top.lhs)  # sum by (…) (…) > 0
     by = set()
+    if context.board["uid"] == ONE_HOST and (getattr(top, "name", None) or "").startswith("instance:"):
+        return  # of one host, one series or a few
     if kind(top) == "AggregateExpr" and top.modifier is not None:
         by = set(top.modifier.labels)
     elif kind(top) != "AggregateExpr":
@@ -140,7 +156,7 @@ def target_bounded(tree, context):
         yield f"a line for each {', '.join(sorted(by - FEW))}: use topk"
 
 
-RULES = [target_rate_interval, target_counter_agg, target_job_instance, target_extra, target_division,
+RULES = [target_rate_interval, target_least_step, target_counter_agg, target_job_instance, target_extra, target_division,
          target_bounded]
 
 
@@ -149,7 +165,7 @@ def target_promql(context):
     for panel, _, _ in panels(context.board):
         for each in panel.get("targets") or []:
             yield from syntax(f"{panel.get('title')!r} {each.get('refId')}", each.get("expr", ""))
-    for each in context.board["annotations"]["list"]:
+    for each in context.board["annotations"].get("list", []):
         yield from syntax(f"annotation {each['name']}", each.get("expr", ""))
     for name, each in variables(context.board, "query").items():
         query = each["query"]["query"] if isinstance(each["query"], dict) else each["query"]
@@ -169,6 +185,7 @@ def all_of(rule, context):
     """A rule over every query of a dashboard that can be parsed."""
     for context.panel, _, _ in panels(context.board):
         for each in context.panel.get("targets") or []:
+            context.query = each
             try:
                 tree = parsed(each.get("expr", ""))
             except ValueError:

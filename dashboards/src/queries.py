@@ -86,8 +86,11 @@ def queries(board: dict, variables=None, span="6h", interval="15s", rate="1m"):
     given = {each["name"]: (variables or {}).get(each["name"], [])
              for each in board["templating"]["list"]}
 
-    def made(kind, title, raw, **more):
-        expr = fill(raw, given, span, interval, rate)
+    def made(kind, title, raw, least=None, **more):
+        # Grafana takes a least step for the scrape interval.
+        step = max(interval, least or interval, key=seconds)
+        window = max(rate, f"{4 * seconds(least)}s" if least else rate, key=seconds)
+        expr = fill(raw, given, span, step, window)
         base = {"dashboard": board["uid"], "kind": kind, "title": title, "id": None, "row": "",
                 "open": True, "refId": "A", "instant": False, "format": "time_series"}
         return base | more | {"expr": expr, "raw": raw}
@@ -97,12 +100,12 @@ def queries(board: dict, variables=None, span="6h", interval="15s", rate="1m"):
             query = variable["query"]
             query = query["query"] if isinstance(query, dict) else query
             yield made("variable", variable["name"], series_of(query), instant=True)
-    for annotation in board["annotations"]["list"]:
+    for annotation in board["annotations"].get("list", []):
         if annotation.get("expr"):
             yield made("annotation", annotation["name"], annotation["expr"])
     for panel, row, is_open in panels(board):
         for target in panel.get("targets") or []:
-            yield made("panel", panel["title"], target["expr"], id=panel["id"], row=row, open=is_open,
+            yield made("panel", panel["title"], target["expr"], target.get("interval"), id=panel["id"], row=row, open=is_open,
                        refId=target["refId"], instant=bool(target.get("instant")),
                        format=target.get("format", "time_series"))
 

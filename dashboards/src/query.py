@@ -4,6 +4,7 @@ Expressions are written with short names for the matchers that every selector mu
 
     @host    job=~"$job", instance=~"$instance"
     @user    the same and user=~"$user"
+    @lines   without the signatures that count something else than lines
     @source  the same and source=~"$source"
 """
 
@@ -16,10 +17,17 @@ HOST = 'job=~"$job", instance=~"$instance"'
 MATCHERS = {
     "@host": HOST,
     "@user": HOST + ', user=~"$user"',
+    # What a line says that was suppressed is no number of lines.
+    "@lines": 'signature!~"audit-callbacks-suppressed|audit-printk-suppressed|net-ratelimit-suppressed"',
     "@source": HOST + ', source=~"$source"',
 }
 
 ALERTS = 'alertname=~"Telltale.+"'
+FIRING = f'ALERTS{{{ALERTS}, alertstate="firing", @host}}'
+# What Grafana takes for the scrape interval: rates work for scrapes every 15 to 60 s.
+LEAST_STEP = "1m"
+# A bar of what happened is seen on a screen of hours.
+LEAST_BAR = "5m"
 
 # A target that is ours, even while it is down: as the alert TelltaleExporterDown sees it.
 OUR_TARGETS = ('and on (job, instance) (up{@host, job=~"telltale.*"}'
@@ -38,33 +46,60 @@ def promql(text: str) -> str:
     return text
 
 
-def target(expr: str, legend: str = "", instant: bool = False, table: bool = False):
+def target(expr: str, legend: str = "", instant: bool = False, table: bool = False, step: str = LEAST_STEP):
     """One query; `table` asks for its labels as columns."""
     query = prometheus.Dataquery().expr(promql(expr)).datasource(DATASOURCE)
     query = query.editor_mode(model.QueryEditorMode.CODE)
     query = query.legend_format(legend or "__auto")
     if table:
         query = query.format(model.PromQueryFormat.TABLE)
-    return query.instant() if instant or table else query.range()
+    return query.instant() if instant or table else query.range().interval(step)
 
 
-def gained(metric: str, window: str, by: str, matchers: str = "@host") -> str:
+def named(expr: str) -> str:
+    """With the label `host`: the instance without the default port, which says nothing."""
+    return f'label_replace({expr}, "host", "$1", "instance", "(.+?)(:10121)?")'
+
+
+def worst(expr: str, recorded: str, keep: int, on: str = "job, instance", least: bool = False) -> str:
+    """The series of the few that were worst at any moment of the selected time, so that lines do not come and go."""
+    rank, extreme = ("bottomk", "min") if least else ("topk", "max")
+    return f"{expr} and on ({on}) {rank}({keep}, {extreme}_over_time({recorded}[$__range] @ end()))"
+
+
+def or_none(expr: str, label: str, name: str, known: str, value: int = 0) -> str:
+    """The same, or a series named so where there is nothing to show and that is known: a state timeline without any
+    series says «no time field» instead of our sentence."""
+    return f'{expr} or on () label_replace({value} + 0 * group({known}), "{label}", "{name}", "", "")'
+
+
+def gained(metric: str, window: str, by: str, matchers: str = "@host", at: str = "") -> str:
     """By how much counters grew, those included that were born within the window.
 
     A counter with labels from outside (who killed whom) appears with its first event, which
     increase() cannot see: such a series counts in full, if its exporter was seen before.
     """
     series = f"{metric}{{{matchers}}}"
-    seen = f"and on (job, instance) telltale_exporter_build_info{{@host}} offset {window}"
-    born = f"({series} unless {series} offset {window}) {seen}"
-    return f"sum by ({by}) ({born} or increase({series}[{window}]))"
+    seen = f"and on (job, instance) telltale_exporter_build_info{{@host}} offset {window}{at}"
+    born = f"({series}{at} unless {series} offset {window}{at}) {seen}"
+    return f"sum by ({by}) ({born} or increase({series}[{window}]{at}))"
+
+
+def counted_in(metric: str, by: str, legend: str, matchers: str = "@host", keep: int = 10):
+    """What was counted in each step, of those with most in the selected time."""
+    step = gained(metric, "$__interval", by, matchers)
+    most = gained(metric, "$__range", by, matchers, " @ end()")
+    return target(f"{step} > 0 and on ({by}) topk({keep}, {most} > 0)", legend, step=LEAST_BAR)
 
 
 # Recorded by the rules that come with the dashboards, so that both say the same.
+WHO = "job, instance, user, uid"
 USER_USE = "user:telltale_tasks_used:ratio{@user}"
 USER_LIMIT = "user:telltale_tasks_limit:min{@user}"
 CGROUP_USE = "cgroup:telltale_tasks_used:ratio{@host}"
 HOST_USE = "instance:telltale_tasks_used:ratio{@host}"
+# The same with who or what it is, in the label `what`.
+NEAREST = "instance:telltale_nearest_limit:ratio{@host}"
 WORST_USE = "instance:telltale_worst_tasks_used:ratio{@host}"
 BACKLOG_USE = "instance:telltale_audit_backlog_used:ratio{@host}"
 NO_RULES = "or the recording rules are not loaded"
@@ -77,10 +112,25 @@ BLOCKED = ("telltale_user_processes_blocked{@user} * on (job, instance, user, ui
 ROOM = ("(telltale_user_fork_headroom_tasks{@user} unless on (job, instance, user, uid, ceiling)"
         ' label_replace(telltale_user_tasks_limit{@user, bound="lowest"} < 16,'
         ' "ceiling", "rlimit", "", ""))')
-# Audit is required, but is off, unheard, or unknown.
-BLIND = ("telltale_audit_required{@host} == 1 unless on (job, instance)"
-         " (telltale_audit_enabled{@host} > 0 and on (job, instance)"
-         " telltale_audit_daemon_up{@host} == 1)")
+# Lines of known meaning: recorded, for a host has hundreds of series of them. MATCHED has what there was within the
+# last 10 minutes at each moment, and only of signatures that had something.
+MATCHED = "signature:telltale_log_matches:increase10m{@host, @lines}"
+LINES = "instance:telltale_log_matches_total:sum{@host}"
+
+
+def of_lines(matchers: str) -> str:
+    """MATCHED of some of the signatures."""
+    return MATCHED.replace("}", f", {matchers}}}")
+
+
+def matched(matchers: str) -> str:
+    """How many lines of known meaning there were in the selected time, by signature.
+
+    Looked at each 2 minutes a line is seen 5 times; the last 10 minutes are at least what they are now.
+    """
+    now = of_lines(matchers)
+    looks = f"sum_over_time({now}[$__range:2m]) / 5"
+    return f"({looks} > {now} or {now} or {looks})"
 
 
 def per_host(text: str) -> str:

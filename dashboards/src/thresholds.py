@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as model
 
-GREEN, ORANGE, RED, BLUE, PURPLE = "green", "orange", "red", "blue", "purple"
+ORANGE, RED, BLUE, PURPLE = "orange", "red", "blue", "purple"
 GREY = "#8e8e8e"  # neither good nor bad; readable on light and dark
+# A wall is dark when nothing is wrong: what is well has no colour.
+CALM = "transparent"  # behind a number
+TEXT = "text"  # of a number
+FAINT = "rgba(142, 142, 142, 0.25)"  # of an area
 
 # An alert says «more than n», Grafana's steps «n or more»: of what is counted in wholes, just over n.
 JUST = 0.001
@@ -34,12 +38,12 @@ class Level:
         """Whether a line in a graph says something: one at «more than none» does not."""
         return any(value > JUST for value, _ in self.bounds())
 
-    def steps(self) -> dashboard.ThresholdsConfig:
-        """As Grafana wants it: colours from minus infinity upwards."""
+    def steps(self, calm: str = CALM) -> dashboard.ThresholdsConfig:
+        """As Grafana wants it: colours from minus infinity upwards; `calm` is that of what is well."""
         bounds = self.bounds()
         values = [None] + [value for value, _ in bounds]
         colours = [colour for _, colour in bounds]
-        colours = colours + [GREEN] if self.below else [GREEN] + colours
+        colours = colours + [calm] if self.below else [calm] + colours
         steps = [model.Threshold(value=v, color=c) for v, c in zip(values, colours)]
         return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
 
@@ -78,11 +82,13 @@ BACKLOG = Level(0.5, 0.9, ("TelltaleAuditBacklogHigh",))
 AUDIT_LOST = some("TelltaleAuditLosingRecords", critical=True)
 AUDIT_BLIND = some("TelltaleAuditOff", "TelltaleAuditNobodyListening", "TelltaleAuditBlind",
                    critical=True)
-AUDIT_LOSING_OR_BLIND = some(*AUDIT_LOST.alerts, *AUDIT_BLIND.alerts, critical=True)
+AUDIT_OFF = some("TelltaleAuditOff", "TelltaleAuditTurnedOff", critical=True)
+AUDIT_UNHEARD = some("TelltaleAuditNobodyListening", "TelltaleAuditDaemonGone", critical=True)
 AUDIT_STALLS = Level(critical=250, alerts=("TelltaleAuditStallingCallers",))
 AUDIT_AGE = Level(warning=300, alerts=("TelltaleAuditBlind",))
 AUDIT_CHANGED = Level(alerts=("TelltaleAuditTurnedOff", "TelltaleAuditDaemonGone"))
 RULE_GONE = some("TelltaleAuditRuleMissing")
+KILLED = some("TelltaleProcessKilled")
 SIGKILL = Level(alerts=("TelltaleProcessKilled",))
 
 # Logs
@@ -92,6 +98,7 @@ OOM_OF_CGROUP = "kernel-memcg-oom-kill|systemd-oomd-kill"  # warnings, unless it
 UNKNOWN = Level(alerts=("TelltaleLogUnknownErrorsSurging",))
 SOURCE_DOWN = some("TelltaleLogSourceDown")
 NO_SOURCE = Level(alerts=("TelltaleLogSourcesNone",))
+NOT_READ = some("TelltaleLogSourceDown", "TelltaleLogSourcesNone")
 SOURCE_SILENT = Level(alerts=("TelltaleLogSourceSilent",))
 LAG = Level(warning=65536, alerts=("TelltaleLogSourceStalled",))
 BYTES_LOST, MESSAGES_LOST = some("TelltaleLogBytesLost"), some("TelltaleLogMessagesLost")
@@ -100,8 +107,10 @@ LOGROTATE_STALE = Level(warning=50 * 3600, alerts=("TelltaleLogrotateStale",))
 
 # The exporter itself
 EXPORTER_DOWN = some("TelltaleExporterDown", critical=True)
+EXPORTER_DOWN_OF_ONE = Level(critical=JUST, alerts=EXPORTER_DOWN.alerts, below=True)
 RESTARTING = Level(warning=2 + JUST, alerts=("TelltaleExporterRestarting",))
 COLLECTOR_FAILING = some("TelltaleCollectorFailing")
 PANICS = Level(alerts=("TelltaleThreadPanicked",))
 STATE_WRITES = some("TelltaleStateNotWritten")
+CONFIG_REFUSED = some("TelltaleConfigNotReloaded")
 PARTIAL = NONE

@@ -1,20 +1,25 @@
-"""Users and processes of a host: who is running out, against which ceiling, because of what, and when?"""
+"""Users and processes: who is running out, against which ceiling, because of what, and when?"""
 
 import thresholds as t
 from board import Board
-from links import from_row, from_series, whole
-from panels import bars, column, graph, paint, stat, table
+from links import from_row, from_series
+from panels import counts, graph, paint, stat, states, values
 from query import (
-    BLOCKED, CGROUP_USE, HOST_USE, NO_RULES, ROOM, USER_LIMIT, USER_USE, gained, target)
+    BLOCKED, CGROUP_USE, HOST_USE, NO_RULES, ROOM, USER_LIMIT, USER_USE, WHO, gained, or_none, target, worst)
+from tables import column, lettered, table
 
-WHO = "job, instance, user, uid"
 NAME = "{{instance}} {{user}}"
 LIMIT, USE = USER_LIMIT, USER_USE
+TASKS, COMMANDS = "telltale_user_tasks{@user}", "telltale_user_command_tasks{@user}"
 TIME_LEFT = (f"user:telltale_time_to_limit:seconds{{@user}} and on ({WHO})"
              f" {USE} > {t.USER_PRESSED}")
 ONE = from_series("users", "Only ${__field.labels.user}", user="user")
+HERE = from_series("host")
 NO_LIMIT = "no limits, " + NO_RULES
-NOT_GROWING = "nobody past half of a limit grows"
+NOT_GROWING = values(vm1=("none", t.CALM))
+BLOCKS = values(v0=("none", t.FAINT), v1=("cannot fork", t.RED))
+NOBODY = "no further user was past half of its limit"
+RANKS = ("Who is nearest?", "Who is second?", "Who is third?")
 
 
 def build():
@@ -23,176 +28,121 @@ def build():
         "Who is running out of processes, against which ceiling, because of which commands, and how"
         " much time is left? Tasks are counted as the kernel charges them: threads and zombies of the"
         " real uid.", extra="user")
-    board.section("Is it OK?", (4, *((panel, 3) for panel in answers())))
-    board.section("Users against their limits", (9, (use(), 12), (headroom(), 12)),
-                  (9, (table_of_users(), 24)), (9, (tasks(), 12), (commands(), 12)),
-                  (8, (time_left(), 12), (blocked(), 12)))
-    board.section("Processes: states and births", (8, (states(), 12), (zombies(), 12)),
-                  (8, (forks(), 8), (failed(), 8), (whose_forks_failed(), 8)), collapsed=True)
-    board.section("Pids cgroups and the host itself", (8, (cgroups(), 12), (rejected(), 12)),
-                  (8, (table_of_cgroups(), 10), (host(), 7), (host_tasks(), 7)), collapsed=True)
+    board.tile_row(answers())
+    board.top((10, (use(), 24)),
+              (9, *((filled(nth), 8) for nth in range(len(RANKS)))),
+              (11, (table_of_users(), 24)),
+              (4, (blocked(), 24)))
+    board.section("Pids cgroups", (9, (cgroups(), 24)), (9, (table_of_cgroups(), 24)), (7, (rejected(), 24)),
+                  collapsed=True)
+    board.section("States, births, and the host as a whole",
+                  (8, (process_states(), 24)), (8, (zombies(), 12), (forks(), 12)),
+                  (8, (host(), 12), (host_tasks(), 12)), collapsed=True)
     return board.build()
 
 
 def answers():
     yield stat(
-        "Fullest user", "Highest share of the lowest process limit among the chosen users"
+        "Fullest", "Highest share of the lowest process limit among the chosen users, and whose it is"
         " (telltale_user_tasks_peak / telltale_user_tasks_limit).",
-        f"max({USE})", unit="percentunit", level=t.USER_USE, no_value=NO_LIMIT)
+        f"topk(1, {USE})", legend=NAME, unit="percentunit", level=t.USER_USE, links=[HERE])
     yield stat(
-        "Fewest forks left", "Tasks that the user with the least room can still create, over process"
+        "Forks left", "Tasks that the user with the least room can still create, over process"
         " limits and pids cgroups (telltale_user_fork_headroom_tasks). At 0 the next fork fails.",
-        f"min({ROOM})", unit="short", level=t.FORKS_LEFT,
-        no_value=NO_LIMIT)
+        f"bottomk(1, {ROOM})", legend=NAME, unit="locale", level=t.FORKS_LEFT, links=[HERE])
     yield stat(
-        "Least time left", "When the first user past half of its limit is out of processes if its"
-        " tasks go on growing as in the last half hour; one jump is no trend.",
-        f"min({TIME_LEFT})", unit="s", level=t.USER_TIME_LEFT, no_value=NOT_GROWING)
+        "Time left", "When the first user past half of its limit is out of processes if its"
+        " tasks go on growing as in the last half hour; one jump is no trend. None: nobody past half grows.",
+        f"min({TIME_LEFT}) or -1 * count(group({USE}))", unit="s", level=t.USER_TIME_LEFT, mappings=[NOT_GROWING])
     yield stat(
-        "Processes that cannot fork", "Processes whose own limit is reached: each fork of theirs"
+        "Blocked", "Processes whose own limit is reached: each fork of theirs"
         " fails now (telltale_user_processes_blocked).",
-        f"sum({BLOCKED})", level=t.USER_BLOCKED, no_value=NO_LIMIT)
+        f"sum({BLOCKED})", unit="locale", level=t.USER_BLOCKED)
     yield stat(
-        "Forks refused by a cgroup", "Forks that pids cgroups rejected in the selected time"
-        " (telltale_cgroup_rejected_forks_total).",
-        f"sum({gained('telltale_cgroup_rejected_forks_total', '$__range', 'job, instance')})",
-        level=t.CGROUP_REJECTED, no_value="no pids cgroup")
+        "Rejected", "Forks that pids cgroups rejected in the selected time"
+        " (telltale_cgroup_rejected_forks_total, which begins with the first).",
+        f"sum({gained('telltale_cgroup_rejected_forks_total', '$__range', 'job, instance')})"
+        " or 0 * count(telltale_scrape_collector_success{@host, collector=\"cgroups\"} == 1)",
+        unit="locale", level=t.CGROUP_REJECTED)
     yield stat(
-        "Lasting zombies", "Ended processes that nobody waited for in the last 10 minutes, of the user with"
+        "Zombies", "Ended processes that nobody waited for in the last 10 minutes, of the user with"
         ' most; they still fill the limit (telltale_user_processes{state="zombie"}).',
         'max(min_over_time(telltale_user_processes{@user, state="zombie"}[10m]))'
-        " or 0 * count(telltale_user_tasks{@user})", level=t.ZOMBIES, no_value="no user found")
-    yield stat(
-        "Host's fullest ceiling", "All tasks of the host against pid_max and threads-max, which bind"
-        " root too (telltale_host_tasks / telltale_host_tasks_limit).",
-        f"max({HOST_USE})", unit="percentunit", level=t.HOST_USE,
-        no_value="no host, " + NO_RULES)
-    yield stat(
-        "Processes not readable", "Processes that exist but could not be read, as with hidepid: above"
-        " 0 the numbers on this page are partial (telltale_users_unreadable_processes).",
-        "sum(telltale_users_unreadable_processes{@host})", level=t.PARTIAL, no_value="no host found",
-        links=[whole("exporter")])
+        f" or 0 * count({TASKS})", unit="locale", level=t.ZOMBIES)
 
 
 def use():
     return graph(
         "How full is each user's process limit?",
         "Highest number of tasks of 2 minutes against the lowest soft limit that binds one of the user's"
-        " processes (limits below 16, by which daemons forbid themselves to fork, apart); the 10"
-        " fullest at each moment. Above 100 % is lawful where processes have different limits.",
-        [target(f"topk(10, {USE})", NAME)], unit="percentunit", level=t.USER_USE, no_value=NO_LIMIT,
-        links=[ONE])
+        " processes (limits below 16, by which daemons forbid themselves to fork, apart), of the 10 users who were"
+        " fullest in the selected time. Above 100 % is lawful where processes have different limits.",
+        [target(worst(USE, USE, 10, WHO), NAME)], unit="percentunit", full=1, level=t.USER_USE, no_value=NO_LIMIT,
+        links=[ONE, HERE])
 
 
-def headroom():
-    least = f"{LIMIT} < +Inf and on ({WHO}) topk(1, {USE})"
-    level = t.USER_USE
+def filled(nth):
+    """What fills one user: the nearest to its limit in the selected time, the second, the third."""
+    rank = f"max_over_time({USE}[$__range] @ end())"
+    it = f"topk({nth + 1}, {rank} > {t.USER_PRESSED}) unless topk({nth}, {rank})" if nth else f"topk(1, {rank})"
+    of_it = f"and on ({WHO}) ({it})"
+    known = f"sum by ({WHO}) ({COMMANDS})"
     return graph(
-        "How many forks are left to each user, and under which ceiling?",
-        "Tasks that a user can still create before its process limit (rlimit) or a pids cgroup"
-        " (cgroup) refuses: the 10 with the least room at each moment. The dashed lines are where the"
-        " alerts begin for the fullest user.",
-        [target(f"bottomk(10, {ROOM})", NAME + " {{ceiling}}"),
-         target(f"{1 - level.warning:.2f} * ({least})", "warning below, {{user}}"),
-         target(f"{1 - level.critical:.2f} * ({least})", "critical below, {{user}}")],
-        unit="short", decimals=0, log=True, level=t.Level(alerts=level.alerts), no_value=NO_LIMIT,
-        links=[ONE],
-        overrides=[("warning below.*", paint(t.ORANGE, dashed=True)),
-                   ("critical below.*", paint(t.RED, dashed=True))])
+        RANKS[nth],
+        "Of the user who is nearest to its limit, second or third: tasks by command (telltale_user_command_tasks, for users past half of their limit; else all in"
+        " one, telltale_user_tasks), stacked up to its lowest limit (dashed). Choose a user above to see another.",
+        [target(f"{COMMANDS} {of_it}", "{{command}}"),
+         target(f"({TASKS} - on ({WHO}) group_left () {known} or {TASKS} + 0) {of_it}", NAME + ", the rest"),
+         target(f"{LIMIT} < +Inf {of_it}", "limit")],
+        unit="locale", decimals=0, stack=True, no_value=NOBODY if nth else NO_LIMIT, links=[ONE, HERE], narrow=True,
+        overrides=[("^limit$", paint(t.RED, dashed=True, fill=0, apart=True, helper=True)),
+                   (".*, the rest$", paint(t.GREY))])
 
 
 def table_of_users():
-    keep = "topk(50, telltale_user_tasks{@user})"
+    shown = f"and on ({WHO}) topk(50, {USE})"
     rows = [
-        ("Tasks", f"max by ({WHO}) ({keep})", column("short", 0)),
-        ("Peak, 2 min", "max by (%s) (telltale_user_tasks_peak{@user})" % WHO, column("short", 0)),
-        ("Limit", f"max by ({WHO}) ({LIMIT})", column("short", 0)),
-        ("Full", f"max by ({WHO}) ({USE})", column("percentunit", 0, t.USER_USE)),
-        ("Forks left", f"min by ({WHO}) ({ROOM})",
-         column("short", 0)),
-        ("Cannot fork", f"max by ({WHO}) ({BLOCKED})",
-         column("short", 0, t.USER_BLOCKED)),
-        ("Time left", f"min by ({WHO}) ({TIME_LEFT})", column("s", 0, t.USER_TIME_LEFT)),
+        ("Full", f"max by ({WHO}) (topk(50, {USE}))",
+         column("percentunit", 0, t.USER_USE, bar=True, minimum=0, maximum=1, width=200)),
+        ("Tasks", f"max by ({WHO}) ({TASKS} {shown})", column("locale", 0, width=90)),
+        ("Peak", f"max by ({WHO}) (telltale_user_tasks_peak{{@user}} {shown})", column("locale", 0, width=90)),
+        ("Limit", f"max by ({WHO}) ({LIMIT} < +Inf {shown})", column("locale", 0, width=90)),
+        ("Forks left", f"min by ({WHO}) ({ROOM} {shown})", column("locale", 0, t.FORKS_LEFT, width=100)),
+        ("Cannot fork", f"max by ({WHO}) ({BLOCKED} > 0 {shown})", column("locale", 0, t.USER_BLOCKED, width=110)),
+        ("Time left", f"min by ({WHO}) ({TIME_LEFT})", column("s", 0, t.USER_TIME_LEFT, width=110)),
+        ("Its tasks", f"max by ({WHO}, command) (topk by ({WHO}) (1, {COMMANDS} {shown}))", column("locale", 0, width=90)),
     ]
     columns = {
-        "instance": ("Instance", column(links=[from_row("audit"), from_row("logs")])),
-        "user": ("User", column(links=[
-            from_row("users", "Only ${__data.fields.user}", user="user")])),
-        "uid": ("uid", column(width=70)),
-    }
-    for index, (heading, _, properties) in enumerate(rows):
-        columns[f"Value #{chr(ord('A') + index)}"] = (heading, properties)
-    columns["job"] = ("Job", None)
+        "user": ("User", column(links=[from_row("users", "Only ${__data.fields.user}", user="user")])),
+        "host": ("Host", column(links=[from_row("host")], width=150)),
+    } | lettered(rows[:-1])
+    columns["command"] = ("Top command", column(width=160))
     return table(
-        "How is each user?", "One line per user, the fullest first. The limit is the lowest soft limit"
-        " that binds one of the user's processes; no limit means that none is bound (root, for one)."
-        " Time left is as in the panel below.",
-        [target(expr, table=True) for _, expr, _ in rows], columns, sort="Full",
+        "How is each user?", "One line per user, the fullest first; 50 at most. The limit is the lowest soft limit"
+        " that binds one of the user's processes; none means that nothing binds it (root, for one). Time left: the"
+        " room under the limit divided by the growth of the last half hour, where one jump is no trend.",
+        [expr for _, expr, _ in rows], columns, sort=("Full", True), hide=(f"Value #{chr(ord('A') + len(rows) - 1)}", "uid"),
         no_value="no user found")
 
 
-def time_left():
-    return bars(
-        "Who runs out first if it goes on like this?",
-        "Room under the limit divided by growth in the last half hour, where a single jump is no trend."
-        " Only users who are past half of their limit and grow; the 10 with the least time.",
-        f"bottomk(10, {TIME_LEFT})", NAME, unit="s", decimals=0, level=t.USER_TIME_LEFT,
-        maximum=6 * 3600, no_value=NOT_GROWING, links=[ONE])
-
-
-def tasks():
-    chosen = f"and on ({WHO}) topk(5, telltale_user_tasks{{@user}})"
-    return graph(
-        "How many tasks has each user, and what may it have?",
-        "Tasks, their highest value of the last 2 minutes, and the lowest limit, of the 5 users with"
-        " most tasks at each moment; choose a user to see another. An unlimited user has no limit"
-        " line.",
-        [target("topk(5, telltale_user_tasks{@user})", NAME),
-         target(f"telltale_user_tasks_peak{{@user}} {chosen}", NAME + " peak"),
-         target(f"{LIMIT} < +Inf {chosen}", NAME + " limit")],
-        unit="short", decimals=0, no_value="no user found", links=[ONE],
-        overrides=[(".* peak", paint(t.BLUE, width=1)), (".* limit", paint(t.RED, dashed=True))])
-
-
-def commands():
-    return graph(
-        "Which commands fill it?",
-        "Tasks by command, for users who are past half of their limit; the 5 largest commands each"
-        " (telltale_user_command_tasks), 15 lines at most. The one that grows is the one to look at.",
-        [target("topk(15, telltale_user_command_tasks{@user})", NAME + " {{command}}")],
-        unit="short", decimals=0, no_value="no user is past half of its limit", links=[ONE])
-
-
 def blocked():
-    return graph(
-        "Which users cannot fork now?",
-        "Processes whose own soft limit is reached (telltale_user_processes_blocked): a shell there"
+    return states(
+        "Who could not fork, and when?",
+        "Users with processes whose own soft limit was reached (telltale_user_processes_blocked): a shell there"
         " says «fork: retry: Resource temporarily unavailable». Daemons that forbade themselves to fork"
-        " (limits below 16) are left out.",
-        [target(f"topk(10, {BLOCKED} > 0)", NAME)], unit="short",
-        decimals=0, level=t.USER_BLOCKED, no_value="everybody can fork", links=[ONE])
+        " (limits below 16) are left out; 10 users at most.",
+        [target(or_none(f"topk(10, ({BLOCKED}) > bool 0 == 1)", "user", "nobody", USE), NAME)], mappings=[BLOCKS], level=t.USER_BLOCKED,
+        no_value="everybody could fork", links=[ONE, HERE])
 
 
-def failed():
-    by = "job, instance, user, command"
-    gain = gained("telltale_audit_failed_forks_total", "$__rate_interval", by, "@user")
-    return graph(
-        "Whose forks were refused?",
-        "Forks and execs that failed with EAGAIN, from the audit rule that is shipped for them"
-        " (telltale_audit_failed_forks_total); the 10 most frequent at each moment.",
-        [target(f"topk(10, {gain} > 0)", NAME + " {{command}}")], unit="short", decimals=0, bars=True,
-        level=t.FAILED_FORKS, no_value="none refused, or the rule is not loaded",
-        links=[from_series("audit")])
-
-
-def states():
-    colours = {"running": t.GREEN, "sleeping": t.BLUE, "idle": t.GREY, "disk_sleep": t.ORANGE,
+def process_states():
+    colours = {"running": "green", "sleeping": t.BLUE, "idle": t.GREY, "disk_sleep": t.ORANGE,
                "stopped": "yellow", "zombie": t.PURPLE, "other": "dark-blue"}
     return graph(
         "What do the processes do?",
         "Processes by the state of their leader (telltale_user_processes). Growing zombie means that a"
         " parent does not wait for its children; growing disk_sleep that a disk or file server hangs.",
-        [target("sum by (state) (telltale_user_processes{@user})", "{{state}}")], unit="short",
+        [target("sum by (state) (telltale_user_processes{@user})", "{{state}}")], unit="locale",
         decimals=0, stack=True, no_value="no user found",
         overrides=[(f"^{state}$", paint(colour)) for state, colour in colours.items()])
 
@@ -202,77 +152,62 @@ def zombies():
     return graph(
         "Who leaves zombies?",
         "Processes that have ended and that their parent does not wait for, per user: they count"
-        " against the limit; the 10 largest at each moment.",
-        [target(f"topk(10, {zombie} > 0)", NAME)], unit="short", decimals=0, level=t.ZOMBIES,
-        no_value="no zombies", links=[ONE])
+        " against the limit; the 10 users with most in the selected time.",
+        [target(worst(f"{zombie} > 0", zombie, 10, WHO), NAME)], unit="locale", decimals=0, level=t.ZOMBIES,
+        no_value="no zombies", links=[ONE], narrow=True)
 
 
 def forks():
+    rate = "rate(telltale_host_forks_total{@host}[$__rate_interval])"
+    most = "topk(10, increase(telltale_host_forks_total{@host}[$__range] @ end()))"
     return graph(
         "How fast are tasks made?",
-        "Tasks created per second on each host, threads included (telltale_host_forks_total); the 10"
-        " fastest at each moment. Many forks with few tasks are short-lived commands.",
-        [target("topk(10, rate(telltale_host_forks_total{@host}[$__rate_interval]))", "{{instance}}")],
-        unit="ops", no_value="no host found")
-
-
-def whose_forks_failed():
-    by = "job, instance, user, uid, command"
-    gain = gained("telltale_audit_failed_forks_total", "$__range", by, "@user")
-    columns = {
-        "instance": ("Instance", column(links=[from_row("audit")])), "user": ("User", None),
-        "uid": ("uid", column(width=70)), "command": ("Command", None),
-        "Value": ("Refused", column("short", 0, t.FAILED_FORKS)), "job": ("Job", None),
-    }
-    return table(
-        "Which commands were refused a fork in this time?",
-        "Forks and execs that failed with EAGAIN in the selected time, by user and command; the 20"
-        " most frequent (telltale_audit_failed_forks_total).",
-        [target(f"topk(20, {gain} > 0)", table=True)], columns, sort="Refused",
-        no_value="none refused, or the audit rule is not loaded")
+        "Tasks created per second on each host, threads included (telltale_host_forks_total), of the 10 hosts with"
+        " most in the selected time. Many forks with few tasks are short-lived commands.",
+        [target(f"{rate} and on (job, instance) {most}", "{{instance}}")], unit="ops", no_value="no host found",
+        narrow=True)
 
 
 def cgroups():
     return graph(
         "How full are the pids cgroups?",
         "Tasks against pids.max of the cgroup (telltale_cgroup_tasks / telltale_cgroup_tasks_limit):"
-        " TasksMax of a unit or slice, the limit of a container. The 10 fullest at each moment; at"
+        " TasksMax of a unit or slice, the limit of a container; the 10 that were fullest in the selected time. At"
         " 100 % forks in it are rejected.",
-        [target(f"topk(10, {CGROUP_USE})", "{{instance}} {{cgroup}}")], unit="percentunit",
-        level=t.CGROUP_USE, no_value="no pids cgroup has a limit, " + NO_RULES)
+        [target(worst(CGROUP_USE, CGROUP_USE, 10, "job, instance, cgroup"), "{{instance}} {{cgroup}}")],
+        unit="percentunit", full=1, level=t.CGROUP_USE, no_value="no pids cgroup has a limit, " + NO_RULES,
+        links=[HERE])
 
 
 def rejected():
-    by = "job, instance, cgroup"
-    gain = gained("telltale_cgroup_rejected_forks_total", "$__rate_interval", by)
-    return graph(
+    return counts(
         "Which cgroups reject forks?",
-        "Forks rejected by pids.max (telltale_cgroup_rejected_forks_total); the 10 most frequent at"
-        " each moment. Before Linux 6.11 they are counted in the cgroup of the task, not in the one"
-        " whose limit was reached.",
-        [target(f"topk(10, {gain} > 0)", "{{instance}} {{cgroup}}")], unit="short", decimals=0,
-        bars=True, level=t.CGROUP_REJECTED, no_value="no fork was rejected")
+        "Forks rejected by pids.max (telltale_cgroup_rejected_forks_total); the 10 with most in the selected time."
+        " Before Linux 6.11 they are counted in the cgroup of the task, not in the one whose limit was reached.",
+        "telltale_cgroup_rejected_forks_total", "job, instance, cgroup", "{{instance}} {{cgroup}}",
+        level=t.CGROUP_REJECTED, no_value="no fork was rejected", links=[HERE])
 
 
 def table_of_cgroups():
     by = "job, instance, cgroup"
+    shown = f"and on ({by}) topk(50, {CGROUP_USE})"
+    # The end of a path says what it is: the name of a unit or a container.
+    short = 'label_replace({}, "name", "$1", "cgroup", ".*?([^/]*/?[^/]*)")'
     rows = [
-        ("Tasks", f"topk(50, max by ({by}) (telltale_cgroup_tasks{{@host}}))"),
-        ("Limit", f"max by ({by}) (telltale_cgroup_tasks_limit{{@host}})"),
-        ("Full", f"max by ({by}) ({CGROUP_USE})"),
-        ("Rejected", gained("telltale_cgroup_rejected_forks_total", "$__range", by)),
+        ("Full", short.format(f"max by ({by}) (topk(50, {CGROUP_USE}))"),
+         column("percentunit", 0, t.CGROUP_USE, bar=True, minimum=0, maximum=1, width=200)),
+        ("Tasks", short.format(f"max by ({by}) (telltale_cgroup_tasks{{@host}} {shown})"), column("locale", 0, width=100)),
+        ("Limit", short.format(f"max by ({by}) (telltale_cgroup_tasks_limit{{@host}} {shown})"),
+         column("locale", 0, width=100)),
+        ("Rejected", short.format(gained("telltale_cgroup_rejected_forks_total", "$__range", by) + " > 0"),
+         column("locale", 0, t.CGROUP_REJECTED, width=100)),
     ]
-    properties = [column("short", 0), column("short", 0), column("percentunit", 0, t.CGROUP_USE),
-                  column("short", 0, t.CGROUP_REJECTED)]
-    columns = {"instance": ("Instance", None), "cgroup": ("Cgroup", None)}
-    for index, (heading, _) in enumerate(rows):
-        columns[f"Value #{chr(ord('A') + index)}"] = (heading, properties[index])
-    columns["job"] = ("Job", None)
+    columns = {"name": ("Cgroup", column()), "host": ("Host", column(links=[from_row("host")], width=150))} \
+        | lettered(rows) | {"cgroup": ("Path", column(width=420))}
     return table(
-        "How is each pids cgroup?", "The cgroups nearest to their limit, and those that rejected forks"
-        " in the selected time.",
-        [target(expr, table=True) for _, expr in rows], columns, sort="Full",
-        no_value="no pids cgroup has a limit")
+        "How is each pids cgroup?", "The cgroups nearest to their limit, 50 at most, and those that rejected forks"
+        " in the selected time. The name is the end of the path.",
+        [expr for _, expr, _ in rows], columns, sort=("Full", True), no_value="no pids cgroup has a limit")
 
 
 def host():
@@ -280,18 +215,27 @@ def host():
         "How full is the host?",
         "All tasks, kernel threads included, against pid_max and threads-max"
         " (telltale_host_tasks / telltale_host_tasks_limit): root is bound too, nobody can log in at"
-        " 100 %. The 10 fullest at each moment.",
-        [target(f"topk(10, {HOST_USE})", "{{instance}} {{ceiling}}")], unit="percentunit",
-        level=t.HOST_USE, no_value="no host, " + NO_RULES)
+        " 100 %; the 10 that were fullest in the selected time.",
+        [target(worst(HOST_USE, HOST_USE, 10, "job, instance, ceiling"), "{{instance}} {{ceiling}}")],
+        unit="percentunit", full=1, level=t.HOST_USE, no_value="no host, " + NO_RULES, links=[HERE], narrow=True)
 
 
 def host_tasks():
-    worst = f"and on (job, instance) topk(3, max by (job, instance) ({HOST_USE}))"
-    return graph(
+    rows = [
+        ("Tasks", "telltale_host_tasks{@host} and on (job, instance) topk(20, max by (job, instance)"
+         f" ({HOST_USE}))", column("locale", 0, width=100)),
+        ("pid_max", 'max without (ceiling) (telltale_host_tasks_limit{@host, ceiling="pid_max"}) and on (job, instance)'
+         f" topk(20, max by (job, instance) ({HOST_USE}))", column("locale", 0, width=120)),
+        ("threads-max", 'max without (ceiling) (telltale_host_tasks_limit{@host, ceiling="threads_max"})'
+         f" and on (job, instance) topk(20, max by (job, instance) ({HOST_USE}))", column("locale", 0, width=120)),
+        ("Unreadable", "telltale_users_unreadable_processes{@host} > 0 and on (job, instance) topk(20,"
+         f" max by (job, instance) ({HOST_USE}))", column("locale", 0, width=100)),
+    ]
+    rows = [(heading, f"max by (job, instance) ({expr})", properties) for heading, expr, properties in rows]
+    return table(
         "How many tasks has the host, and what may it have?",
-        "All tasks and the two ceilings (telltale_host_tasks, telltale_host_tasks_limit), of the 3"
-        " fullest hosts. Raise kernel.pid_max or kernel.threads-max with sysctl.",
-        [target(f"telltale_host_tasks{{@host}} {worst}", "{{instance}} tasks"),
-         target(f"telltale_host_tasks_limit{{@host}} {worst}", "{{instance}} {{ceiling}}")],
-        unit="short", decimals=0, log=True, no_value="no host, " + NO_RULES,
-        overrides=[(".* (pid_max|threads_max)", paint(t.RED, dashed=True))])
+        "All tasks and the two ceilings (telltale_host_tasks, telltale_host_tasks_limit) of the 20 fullest hosts, and"
+        " processes that could not be read there: with some, the numbers of users are partial"
+        " (telltale_users_unreadable_processes). Raise kernel.pid_max or kernel.threads-max with sysctl.",
+        [expr for _, expr, _ in rows], {"host": ("Host", column(links=[from_row("host")]))} | lettered(rows),
+        sort=("Tasks", True), no_value="no host, " + NO_RULES)

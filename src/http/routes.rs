@@ -14,6 +14,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::pages::{self, Page};
+use super::runbooks;
 use crate::collector::BOUND;
 use crate::exporter::{Exporter, Selection};
 use crate::metrics;
@@ -41,11 +42,20 @@ pub(crate) async fn respond(exporter: &Exporter, request: &Request<Incoming>) ->
         "/kills" => page(&pages::stories::page(exporter), request.headers()),
         "/api/v1/kills" => stories(exporter, request.headers(), pages::stories::kills_json),
         "/api/v1/forks" => stories(exporter, request.headers(), pages::stories::forks_json),
+        "/runbooks" | "/runbooks/" => text(StatusCode::OK, runbooks::list()),
+        path if path.starts_with("/runbooks/") => match runbooks::find(&path["/runbooks/".len()..])
+        {
+            Some(page) => compressed(request.headers(), "text/plain; charset=utf-8", page.into()),
+            None => text(
+                StatusCode::NOT_FOUND,
+                format!("no such runbook; there are\n{}", runbooks::list()),
+            ),
+        },
         "/-/healthy" => text(StatusCode::OK, "telltale_exporter is healthy.\n"),
         "/-/ready" => text(StatusCode::OK, "telltale_exporter is ready.\n"),
         _ => {
             let known = format!(
-                "not found; there are / {} /kills /api/v1/kills /api/v1/forks /-/healthy /-/ready\n",
+                "not found; there are / {} /kills /runbooks /api/v1/kills /api/v1/forks /-/healthy /-/ready\n",
                 exporter.telemetry_path
             );
             text(StatusCode::NOT_FOUND, known)

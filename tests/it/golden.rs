@@ -87,6 +87,8 @@ fn settled(text: &str) -> String {
             format!("{} 0", line.rsplit_once(' ').unwrap().0)
         } else if line.starts_with("telltale_exporter_build_info{") {
             "telltale_exporter_build_info{version=\"0\",revision=\"0\"} 1".to_owned()
+        } else if line.starts_with("telltale_exporter_page_info{") {
+            "telltale_exporter_page_info{url=\"http://127.0.0.1:0/\"} 1".to_owned()
         } else {
             line.to_owned()
         });
