@@ -11,6 +11,7 @@ use crate::VERSION;
 use crate::collectors::Switches;
 use crate::command::{self, Command};
 use crate::http::Listen;
+use crate::http::routes::{DEFAULT_TELEMETRY_PATH, parse_telemetry_path};
 use crate::logging::{LogFormat, LogLevel};
 use crate::page_url;
 
@@ -41,8 +42,8 @@ pub(crate) struct Args {
     pub external_url: Vec<String>,
 
     /// Path of the metrics
-    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics",
-          value_parser = telemetry_path)]
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = DEFAULT_TELEMETRY_PATH,
+          value_parser = parse_telemetry_path)]
     pub telemetry_path: String,
 
     /// Configuration file (YAML); without it the built-in defaults hold
@@ -152,18 +153,6 @@ fn one_line(error: &clap::Error) -> String {
     format!("{message}; {hint}{possible}see telltale_exporter --help")
 }
 
-fn telemetry_path(text: &str) -> Result<String, String> {
-    match text {
-        "/" | "/-/healthy" | "/-/ready" => Err("that path is taken by another page".to_owned()),
-        _ if text.starts_with('/')
-            && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%".contains(&byte)) =>
-        {
-            Ok(text.to_owned())
-        }
-        _ => Err("give a path like /metrics".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,7 +198,8 @@ mod tests {
             &["--web.listen-address=:99999"][..],
             &["--web.listen-address=nonsense"],
             &["--web.telemetry-path=metrics"],
-            &["--web.telemetry-path=/"],
+            &["--web.telemetry-path=/kills"],
+            &["--web.telemetry-path=/api/v2/metrics"],
             &["--log.level=loud"],
             &["stray"],
             &["--config.file"],

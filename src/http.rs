@@ -1,5 +1,6 @@
 //! Accepts connections, bounds them, and lets them finish when we stop.
 
+mod answers;
 mod listen;
 pub(crate) mod pages;
 pub(crate) mod routes;
@@ -255,7 +256,7 @@ async fn serve_one(
         let exporter = Arc::clone(&exporter);
         async move {
             supervised::panic_if_asked("http");
-            let answer = routes::respond(&exporter, &request).await;
+            let answer = answers::respond(&exporter, &request).await;
             // What is left is to hand it to the kernel; a client that does not read it is as idle as
             // one that sends nothing.
             entry.busy.store(false, Relaxed);

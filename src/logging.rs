@@ -3,6 +3,8 @@
 //! Standard error may be a pipe to a journal that has stopped. So at most [`MAX_WAITING_LINES`] wait
 //! for it, and further ones are dropped: the exporter never blocks on its log.
 
+mod logfmt;
+
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -12,6 +14,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt};
 
+use self::logfmt::LogfmtLines;
 use crate::supervised;
 
 /// `--log.level`.
@@ -106,11 +109,7 @@ pub(crate) fn start(level: LogLevel, format: LogFormat) -> io::Result<Guard> {
         LogLevel::Error => LevelFilter::ERROR,
     };
     let layer = match format {
-        LogFormat::Logfmt => fmt::layer()
-            .event_format(tracing_logfmt::EventsFormatter::default())
-            .fmt_fields(tracing_logfmt::FieldsFormatter::default())
-            .with_writer(writer)
-            .boxed(),
+        LogFormat::Logfmt => fmt::layer().event_format(LogfmtLines).with_writer(writer).boxed(),
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
     };
     // Only one subscriber is ever set; a second call would be a bug and keeps the first.

@@ -3,6 +3,7 @@
 //! Names of commands, lines of logs and names of files hold whatever their author wants. Wherever they are
 //! shown, nothing in them may move a cursor, break the line, hide or turn the direction of what follows.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Control characters, line ends beyond ASCII, and what hides text or turns its direction.
@@ -120,6 +121,28 @@ pub(crate) fn json_document(json: &str) -> String {
     out
 }
 
+/// A value of logfmt: as it is, or between quotes where it would end early or is unsafe.
+pub(crate) fn logfmt_value(text: &str) -> Cow<'_, str> {
+    let needs_quotes = |char| matches!(char, ' ' | '=' | '"') || is_unsafe(char);
+    if !text.contains(needs_quotes) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for char in text.chars() {
+        match char {
+            '"' | '\\' | '\'' => out.extend(['\\', char]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            // As in JSON: readers of logfmt refuse the form of Rust, and the whole line with it.
+            _ => push_json(&mut out, char),
+        }
+    }
+    out.push('"');
+    Cow::Owned(out)
+}
+
 fn push_json(out: &mut String, char: char) {
     if is_unsafe(char) {
         for unit in char.encode_utf16(&mut [0; 2]) {
@@ -141,6 +164,11 @@ mod tests {
         assert_eq!(escape_lines("a\n\r"), "a\n\\r");
         assert_eq!(html(text), "a\\u{1b}[2J\n\\u{202e}&lt;é&gt;\\t&quot;|\\\\u{e0001}");
         assert_eq!(json_string(text), r#""a\u001b[2J\n\u202e<é>\t\"|\\\udb40\udc01""#);
+        assert_eq!(logfmt_value("/var/log/a\\b'c-é"), "/var/log/a\\b'c-é");
+        assert_eq!(logfmt_value("a b\r"), r#""a b\r""#);
+        assert_eq!(logfmt_value("a=b"), r#""a=b""#);
+        assert_eq!(logfmt_value("\u{202e}it's"), r#""\u202eit\'s""#);
+        assert_eq!(logfmt_value(text), r#""a\u001b[2J\n\u202e<é>\t\"|\\\udb40\udc01""#);
         assert_eq!(markdown("a|b @c\u{7f}"), r"a\|b &#64;c\\u{7f}");
         assert_eq!(label(b"\xff\x1b\xc3\xa9"), r"\xff\u{1b}é");
         assert_eq!(decode(b"a\xffb\xc3\xa9"), "a\\xffb\u{e9}");
@@ -165,7 +193,7 @@ mod tests {
             text in "(?s)(.|[\u{0}-\u{20}<>&\"'\\\\|`@]|[\u{7f}-\u{9f}]|[\u{2000}-\u{206f}]|\u{61c}|\u{feff}|[\u{e0000}-\u{e007f}]){0,60}",
             bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..60),
         ) {
-            for one_line in [escape(&text), markdown(&text), json_string(&text)] {
+            for one_line in [escape(&text), markdown(&text), json_string(&text), logfmt_value(&text).into_owned()] {
                 proptest::prop_assert!(!one_line.chars().any(is_unsafe), "{:?}", one_line);
             }
             let document = serde_json::to_string_pretty(&[&text]).unwrap();

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::routes::{ROUTES, Route};
 use crate::VERSION;
 use crate::audit::queue;
 use crate::collector::Shown;
@@ -100,16 +101,10 @@ fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// Every path that is answered, and what it is for.
 fn links(exporter: &Exporter) -> Vec<(String, &'static str)> {
-    vec![
-        ("/".to_owned(), "everything at a glance"),
-        ("/kills".to_owned(), "who signalled whom, whose forks failed"),
-        ("/api/v1/kills".to_owned(), "the same as JSON"),
-        ("/api/v1/forks".to_owned(), "failed forks as JSON"),
-        (exporter.telemetry_path.clone(), "metrics for Prometheus"),
-        ("/-/healthy".to_owned(), "it runs"),
-        ("/-/ready".to_owned(), "it answers"),
-    ]
+    let link = |route: &Route| (route.path(&exporter.telemetry_path).to_owned(), route.purpose);
+    ROUTES.iter().map(link).collect()
 }
 
 fn collectors(shown: &[Shown]) -> Table {

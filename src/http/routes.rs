@@ -1,216 +1,187 @@
-//! Which request gets which answer.
+//! The table of all paths that are answered: the router, the links of the pages, the answer to an unknown path and
+//! the table in `deploy/docs/RUNNING.md` are made from it.
 
-use std::io::Write as _;
-use std::time::Duration;
+/// What answers a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Handler {
+    StartPage,
+    KillsPage,
+    KillsJson,
+    ForksJson,
+    Runbooks,
+    Metrics,
+    Healthy,
+    Ready,
+}
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    HeaderMap, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
-};
-use hyper::{Method, Request, Response, StatusCode};
+/// One path.
+pub(super) struct Route {
+    /// Where it is answered; for [`Handler::Metrics`] the default of `--web.telemetry-path`.
+    path: &'static str,
+    pub(super) handler: Handler,
+    /// What it is for, as the pages and the documents say it.
+    pub(super) purpose: &'static str,
+}
 
-use super::pages::{self, Page};
-use super::runbooks;
-use crate::collector::BOUND;
-use crate::exporter::{Exporter, Selection};
-use crate::metrics;
-use crate::pipeline::View;
+/// Every path that is answered, as the pages list them.
+pub(super) const ROUTES: &[Route] = &[
+    route("/", Handler::StartPage, "everything at a glance"),
+    route("/kills", Handler::KillsPage, "who signalled whom, whose forks failed, what was ended"),
+    route("/api/v1/kills", Handler::KillsJson, "the same as JSON"),
+    route("/api/v1/forks", Handler::ForksJson, "failed forks as JSON"),
+    route(RUNBOOKS, Handler::Runbooks, "what to do about an alert; `/runbooks/TelltaleOomKill` is one"),
+    route(DEFAULT_TELEMETRY_PATH, Handler::Metrics, "metrics for Prometheus"),
+    route("/-/healthy", Handler::Healthy, "it runs"),
+    route("/-/ready", Handler::Ready, "it answers"),
+];
 
-/// Answer to every request.
-pub(crate) type Answer = Response<Full<Bytes>>;
+/// The default of `--web.telemetry-path`.
+pub(crate) const DEFAULT_TELEMETRY_PATH: &str = "/metrics";
 
-/// Below this a response is not worth compressing.
-const GZIP_FROM: usize = 1024;
+/// The list of runbooks; each is below it.
+const RUNBOOKS: &str = "/runbooks";
 
-/// Answers one request.
-pub(crate) async fn respond(exporter: &Exporter, request: &Request<Incoming>) -> Answer {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered\n");
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return answer;
-    }
-    match request.uri().path() {
-        path if path == exporter.telemetry_path => scrape(exporter, request).await,
-        "/" => {
-            let shown = exporter.gather(&Selection::All, BOUND).await.unwrap_or_default();
-            page(&pages::start(exporter, &shown), request.headers())
-        }
-        "/kills" => page(&pages::stories::page(exporter), request.headers()),
-        "/api/v1/kills" => stories(exporter, request.headers(), pages::stories::kills_json),
-        "/api/v1/forks" => stories(exporter, request.headers(), pages::stories::forks_json),
-        "/runbooks" | "/runbooks/" => text(StatusCode::OK, runbooks::list()),
-        path if path.starts_with("/runbooks/") => match runbooks::find(&path["/runbooks/".len()..])
-        {
-            Some(page) => compressed(request.headers(), "text/plain; charset=utf-8", page.into()),
-            None => text(
-                StatusCode::NOT_FOUND,
-                format!("no such runbook; there are\n{}", runbooks::list()),
-            ),
-        },
-        "/-/healthy" => text(StatusCode::OK, "telltale_exporter is healthy.\n"),
-        "/-/ready" => text(StatusCode::OK, "telltale_exporter is ready.\n"),
-        _ => {
-            let known = format!(
-                "not found; there are / {} /kills /runbooks /api/v1/kills /api/v1/forks /-/healthy /-/ready\n",
-                exporter.telemetry_path
-            );
-            text(StatusCode::NOT_FOUND, known)
-        }
+/// What begins like this is kept for paths to come: a telemetry path chosen today must not stand in their way.
+const RESERVED: [&str; 3] = ["/-/", "/api/", "/runbooks/"];
+
+const fn route(path: &'static str, handler: Handler, purpose: &'static str) -> Route {
+    Route { path, handler, purpose }
+}
+
+impl Route {
+    /// Where it is answered by an exporter with this `--web.telemetry-path`.
+    pub(super) fn path<'a>(&self, telemetry_path: &'a str) -> &'a str {
+        if self.handler == Handler::Metrics { telemetry_path } else { self.path }
     }
 }
 
-async fn scrape(exporter: &Exporter, request: &Request<Incoming>) -> Answer {
-    let selection = match selection(request.uri().query().unwrap_or_default()) {
-        Ok(selection) => selection,
-        Err(error) => return text(StatusCode::BAD_REQUEST, format!("{error}\n")),
-    };
-    let shown = match exporter.gather(&selection, patience(request.headers())).await {
-        Ok(shown) => shown,
-        Err(error) => return text(StatusCode::BAD_REQUEST, format!("{error}\n")),
-    };
-    let body = exporter.metrics(&shown).encode();
-    compressed(request.headers(), metrics::CONTENT_TYPE, body)
+/// The runbook that a path asks for.
+pub(super) fn runbook_of(path: &str) -> Option<&str> {
+    path.strip_prefix(RUNBOOKS)?.strip_prefix('/').filter(|name| !name.is_empty())
 }
 
-/// Stories as JSON.
-fn stories(exporter: &Exporter, headers: &HeaderMap, told: fn(Option<&View>) -> String) -> Answer {
-    compressed(headers, "application/json", told(exporter.pipeline.as_ref()).into_bytes())
-}
-
-fn page(page: &Page, headers: &HeaderMap) -> Answer {
-    let html = header(headers, ACCEPT).is_some_and(|accept| accept.contains("text/html"));
-    let mut answer = if html {
-        compressed(headers, "text/html; charset=utf-8", page.html().into_bytes())
-    } else {
-        compressed(headers, "text/plain; charset=utf-8", page.text().into_bytes())
-    };
-    // The page has no script and loads nothing, so nothing of either may run.
-    let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
-    answer.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
-    answer.headers_mut().append(VARY, ACCEPT.into());
-    answer
-}
-
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
-    answer(status, "text/plain; charset=utf-8", body.into())
-}
-
-fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
-}
-
-/// A response in gzip where it is asked for and pays.
-fn compressed(headers: &HeaderMap, content_type: &'static str, body: Vec<u8>) -> Answer {
-    let zipped = (body.len() >= GZIP_FROM && accepts_gzip(headers)).then(|| {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&body).and_then(|()| encoder.finish())
-    });
-    // Writing to memory cannot fail; if it did, plain is right as well.
-    let (body, zipped) = match zipped {
-        Some(Ok(zipped)) => (zipped, true),
-        _ => (body, false),
-    };
-    let mut answer = answer(StatusCode::OK, content_type, body.into());
-    answer.headers_mut().insert(VARY, ACCEPT_ENCODING.into());
-    if zipped {
-        answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+/// What answers a path, if anything does.
+pub(super) fn find_handler(path: &str, telemetry_path: &str) -> Option<Handler> {
+    if runbook_of(path).is_some() {
+        return Some(Handler::Runbooks);
     }
-    answer
+    let route = ROUTES.iter().find(|route| route.path(telemetry_path) == path)?;
+    Some(route.handler)
 }
 
-fn header(headers: &HeaderMap, name: impl hyper::header::AsHeaderName) -> Option<&str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
+/// The answer to a path that is not in the table.
+pub(super) fn not_found(telemetry_path: &str) -> String {
+    let paths: Vec<_> = ROUTES.iter().map(|route| route.path(telemetry_path)).collect();
+    format!("not found; there are {}\n", paths.join(" "))
 }
 
-/// Whether gzip is among the accepted encodings and not refused with `q=0` (RFC 9110, 12.5.3).
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let Some(accepted) = header(headers, ACCEPT_ENCODING) else { return false };
-    accepted.split(',').any(|item| {
-        let mut parts = item.split(';').map(str::trim);
-        let gzip = parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case("gzip"));
-        let quality = parts.find_map(|part| part.strip_prefix("q=")).and_then(|q| q.parse().ok());
-        gzip && quality != Some(0.0)
-    })
-}
-
-/// How long to wait for collectors: most of what Prometheus says it will wait, so that a hanging one
-/// does not cost the others. The rest is for the way.
-fn patience(headers: &HeaderMap) -> Duration {
-    header(headers, "x-prometheus-scrape-timeout-seconds")
-        .and_then(|seconds| seconds.parse::<f64>().ok())
-        .filter(|seconds| *seconds > 0.0 && *seconds < 3600.0)
-        .map_or(BOUND, |seconds| Duration::from_secs_f64(seconds * 0.8))
-}
-
-/// `collect[]=a&collect[]=b` or `exclude[]=c`.
-fn selection(query: &str) -> Result<Selection, &'static str> {
-    let named = |wanted: &str| -> Vec<String> {
-        form_urlencoded::parse(query.as_bytes())
-            .filter(|(key, _)| key == wanted)
-            .map(|(_, name)| name.into_owned())
-            .collect()
-    };
-    match (named("collect[]"), named("exclude[]")) {
-        (only, except) if only.is_empty() && except.is_empty() => Ok(Selection::All),
-        (only, except) if except.is_empty() => Ok(Selection::Only(only)),
-        (only, except) if only.is_empty() => Ok(Selection::Except(except)),
-        _ => Err("give collect[] or exclude[], not both"),
+/// Checks a `--web.telemetry-path`.
+///
+/// # Errors
+/// Why it cannot be one, with what to give.
+pub(crate) fn parse_telemetry_path(text: &str) -> Result<String, String> {
+    // What a browser sends as it stands (RFC 3986, 3.3); a percent sign would have to be decoded first.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte);
+    if !text.starts_with('/') || !text.bytes().all(is_plain) {
+        return Err("give a path like /metrics".to_owned());
     }
+    // Clients take these out before they ask, and //name in a link is another host.
+    let named = text.strip_suffix('/').unwrap_or(text);
+    if named.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
+        return Err(
+            "a path with //, . or .. cannot be asked for; give one like /metrics".to_owned()
+        );
+    }
+    let is_page = |route: &&Route| {
+        route.handler != Handler::Metrics && route.path.trim_end_matches('/') == named
+    };
+    if let Some(page) = ROUTES.iter().find(is_page) {
+        return Err(format!("{} is taken by another page; give one like /metrics", page.path));
+    }
+    let below = format!("{named}/");
+    if let Some(reserved) = RESERVED.iter().find(|reserved| below.starts_with(**reserved)) {
+        return Err(format!(
+            "{reserved} is kept for the exporter's own pages; give one like /metrics"
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(name: &'static str, value: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(name, value.parse().unwrap());
-        headers
-    }
+    use proptest::prelude::*;
 
     #[test]
-    fn selections() {
-        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        assert_eq!(selection(""), Ok(Selection::All));
-        assert_eq!(selection("x=1"), Ok(Selection::All));
-        let only = Selection::Only(names(&["users", "host"]));
-        assert_eq!(selection("collect[]=users&collect[]=host"), Ok(only.clone()));
-        assert_eq!(selection("collect%5B%5D=users&collect%5b%5d=host"), Ok(only));
-        assert_eq!(selection("exclude[]=users"), Ok(Selection::Except(names(&["users"]))));
-        assert!(selection("exclude[]=users&collect[]=host").is_err());
-    }
-
-    #[test]
-    fn gzip_is_negotiated() {
-        for (value, accepted) in [
-            ("gzip", true),
-            ("deflate, gzip;q=0.5", true),
-            ("GZIP", true),
-            ("gzip;q=0", false),
-            ("gzip; q=0.0", false),
-            ("identity", false),
-            ("xgzip", false),
-        ] {
-            assert_eq!(accepts_gzip(&headers("accept-encoding", value)), accepted, "{value}");
+    fn every_path_is_there_once_and_found() {
+        for (nth, route) in ROUTES.iter().enumerate() {
+            assert!(ROUTES[..nth].iter().all(|other| other.path != route.path), "{}", route.path);
+            assert_eq!(find_handler(route.path, DEFAULT_TELEMETRY_PATH), Some(route.handler));
         }
-        assert!(!accepts_gzip(&HeaderMap::new()));
+        assert_eq!(find_handler("/probe", "/probe"), Some(Handler::Metrics));
+        assert_eq!(find_handler("/metrics", "/probe"), None);
+        assert_eq!(find_handler("/kills/", "/probe"), None);
+        assert_eq!(find_handler("/runbooks/x", "/probe"), Some(Handler::Runbooks));
+        assert_eq!((runbook_of("/runbooks/x"), runbook_of("/runbooks/")), (Some("x"), None));
+        let missing = not_found("/probe");
+        assert!(missing.contains(" /probe ") && !missing.contains("/metrics"), "{missing}");
     }
 
     #[test]
-    fn patience_follows_prometheus_and_ignores_nonsense() {
-        let of = |value| patience(&headers("x-prometheus-scrape-timeout-seconds", value));
-        assert_eq!(of("1"), Duration::from_millis(800));
-        for nonsense in ["", "x", "-1", "0", "NaN", "inf", "1e300"] {
-            assert_eq!(of(nonsense), BOUND, "{nonsense}");
+    fn the_document_has_the_table() {
+        let document = include_str!("../../deploy/docs/RUNNING.md");
+        let told = document.split("## Pages").nth(1).expect("a chapter on pages");
+        let told: Vec<_> = told.lines().filter(|line| line.starts_with("| `")).collect();
+        let rows: Vec<_> = ROUTES
+            .iter()
+            .map(|route| {
+                let flag = if route.handler == Handler::Metrics {
+                    " (`--web.telemetry-path`)"
+                } else {
+                    ""
+                };
+                format!("| `{}`{flag} | {} |", route.path, route.purpose)
+            })
+            .collect();
+        let told = told.get(..rows.len()).expect("a row for each route");
+        assert_eq!(told, rows, "deploy/docs/RUNNING.md");
+    }
+
+    #[test]
+    fn a_telemetry_path_takes_no_page_away() {
+        for route in ROUTES.iter().filter(|route| route.handler != Handler::Metrics) {
+            for path in [route.path.to_owned(), format!("{}/", route.path)] {
+                let why = parse_telemetry_path(&path).expect_err(&path);
+                assert!(why.ends_with("give one like /metrics") && !why.contains('\n'), "{why}");
+            }
+        }
+        for path in ["/-", "/-/", "/-/metrics", "/api", "/api/", "/api/v2/x", "/runbooks/x", "/a//b", "//host"] {
+            assert!(parse_telemetry_path(path).is_err(), "{path}");
+        }
+        for path in
+            ["", "metrics", "/a b", "/a?b", "/a#b", "/a%2f", "/\\host", "/a\n", "/ä", "/a|b"]
+        {
+            assert!(parse_telemetry_path(path).is_err(), "{path}");
+        }
+        for path in ["/./kills", "/a/../kills", "/a/..", "/."] {
+            assert!(parse_telemetry_path(path).is_err(), "{path}");
+        }
+        for path in
+            ["/metrics", "/metrics/", "/probe", "/-x", "/apis/x", "/kills2", "/a/b:c@d", "/..a"]
+        {
+            assert_eq!(parse_telemetry_path(path).as_deref(), Ok(path));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_shadows_nothing(path in "[/a-z.1-]{0,12}|/(api|-|kills|a)(/[a-z.-]{0,3}){0,3}") {
+            if parse_telemetry_path(&path).is_ok() {
+                prop_assert_eq!(find_handler(&path, &path), Some(Handler::Metrics));
+                for route in ROUTES.iter().filter(|route| route.handler != Handler::Metrics) {
+                    prop_assert_eq!(find_handler(route.path, &path), Some(route.handler));
+                }
+            }
         }
     }
 }
