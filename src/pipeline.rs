@@ -126,7 +126,7 @@ impl View {
         let mut state = lock(&self.state);
         let counted = self.counted();
         let snapshot = Snapshot::of(&counted.lines, &counted.events, &self.retired);
-        state.save(snapshot.encode(), || snapshot.without_values().encode());
+        state.save(snapshot.encode(), move || snapshot.without_values().encode());
         counted
     }
 

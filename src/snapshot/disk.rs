@@ -16,16 +16,22 @@ const LOAD_BOUND: Duration = Duration::from_secs(5);
 /// A write that takes longer is told of.
 const SLOW: Duration = Duration::from_secs(5);
 
+/// From one write to the next; who looks each second at thousands of logs need not write as often.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// What is to be written, shared with the thread that writes.
 pub(super) struct Disk(Arc<(Mutex<Work>, Condvar)>);
 
+/// Encodes positions, on the thread that writes them: there may be thousands.
+pub(super) type Encode = Box<dyn FnOnce() -> Vec<u8> + Send>;
+
 #[derive(Default)]
 struct Work {
-    /// The newest positions that were not begun to be written; older ones are of no use.
-    next: Option<Vec<u8>>,
+    /// What gives the newest positions that were not begun to be written; older ones are of no use.
+    next: Option<Encode>,
     /// Since when the thread is at it.
     writing: Option<Instant>,
-    /// Writes that failed, and those that were given up for a newer one while the disk did not answer.
+    /// Writes that failed, and those that were asked for while the disk did not answer.
     errors: u64,
     /// Why the last one failed.
     failing: Option<String>,
@@ -86,13 +92,11 @@ impl Disk {
     }
 
     /// Has positions written; does not wait.
-    pub(super) fn write(&self, positions: Vec<u8>) {
+    pub(super) fn write(&self, positions: Encode) {
         let (work, news) = &*self.0;
         let mut work = lock(work);
-        let hangs = work.writing.is_some_and(|since| since.elapsed() > SLOW);
-        if work.next.replace(positions).is_some() && hangs {
-            work.errors += 1;
-        }
+        work.next = Some(positions);
+        work.errors += u64::from(work.writing.is_some_and(|since| since.elapsed() > SLOW));
         news.notify_all();
     }
 
@@ -125,9 +129,14 @@ impl Drop for Disk {
 
 /// Writes the newest positions until the exporter ends.
 fn write_positions((work, news): &(Mutex<Work>, Condvar), mut slots: Slots, mut sequence: u64) {
+    let mut pause = Duration::ZERO;
     loop {
         let idle = |work: &mut Work| work.next.is_none() && !work.sync && !work.end;
         let mut now = news.wait_while(lock(work), idle).unwrap_or_else(PoisonError::into_inner);
+        let urgent = |work: &mut Work| !work.sync && !work.end;
+        let waited = news.wait_timeout_while(now, pause, urgent);
+        now = waited.unwrap_or_else(PoisonError::into_inner).0;
+        pause = PAUSE;
         let (next, sync) = (now.next.take(), now.sync);
         if next.is_none() && !sync {
             return;
@@ -136,9 +145,9 @@ fn write_positions((work, news): &(Mutex<Work>, Condvar), mut slots: Slots, mut 
         drop(now);
         let written = supervised::catch("state", || {
             supervised::panic_if_asked("state");
-            if let Some(payload) = next {
+            if let Some(encode) = next {
                 sequence += 1;
-                slots.write(&Record { sequence, payload })?;
+                slots.write(&Record { sequence, payload: encode() })?;
             }
             if sync { slots.sync() } else { Ok(()) }
         });

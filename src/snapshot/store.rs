@@ -94,7 +94,11 @@ impl State {
 
     /// Writes what is about to be shown, if it is new; `positions`: that without the values. When this returns it may
     /// be shown: whether or not it was written, no later start will fall back behind it.
-    pub(crate) fn save(&mut self, shown: Vec<u8>, positions: impl FnOnce() -> Vec<u8>) {
+    pub(crate) fn save(
+        &mut self,
+        shown: Vec<u8>,
+        positions: impl FnOnce() -> Vec<u8> + Send + 'static,
+    ) {
         if self.saved.as_ref() == Some(&shown) {
             return;
         }
@@ -117,7 +121,7 @@ impl State {
             None => {}
         }
         if let Some(disk) = &self.disk {
-            disk.write(positions());
+            disk.write(Box::new(positions));
         }
     }
 

@@ -228,7 +228,15 @@ fn renamed_compressed_and_unlinked_at_once() {
 
 #[test]
 fn the_inode_is_given_to_the_new_file() {
-    let mut scene = Scene::started();
+    if !need(&[Need::Root, Need::Tool("mkfs.ext4")]) {
+        return;
+    }
+    let mut scene = Scene::new("log");
+    // One of its own, for on another somebody else may be given the inode.
+    let image = scene.home.path().join("image");
+    let _disk = super::live_state::FrozenDisk::mount_at(scene.path(""), image);
+    scene.append("log", 0);
+    scene.start();
     scene.append("log", 5);
     scene.counted();
     let inode = |path: &Path| fs::metadata(path).unwrap().ino();

@@ -134,15 +134,20 @@ fn nothing_is_written_when_nothing_changes_and_it_is_small() {
 }
 
 /// An ext4 in a file, which can be frozen: every write to it hangs.
-struct FrozenDisk {
+pub struct FrozenDisk {
     at: PathBuf,
     image: PathBuf,
 }
 
 impl FrozenDisk {
     fn mount(dir: &std::path::Path) -> Self {
-        let disk = Self { at: dir.join("disk"), image: dir.join("image") };
-        fs::create_dir(&disk.at).unwrap();
+        fs::create_dir(dir.join("disk")).unwrap();
+        Self::mount_at(dir.join("disk"), dir.join("image"))
+    }
+
+    /// At a directory that is there, in an image that is made.
+    pub fn mount_at(at: PathBuf, image: PathBuf) -> Self {
+        let disk = Self { at, image };
         fs::File::create(&disk.image).unwrap().set_len(16 << 20).unwrap();
         let run = |program: &str, words: &[&std::ffi::OsStr]| {
             let output = Command::new(program).args(words).output().unwrap();
@@ -194,7 +199,10 @@ fn a_disk_that_hangs_delays_no_scrape_and_costs_no_count() {
         scene.counted();
         scene.exporter().get("/").text().contains("the disk does not answer")
     });
-    assert!(scene.scrape().value(ERRORS) >= 1.0);
+    eventually("it is counted", || {
+        scene.append("log", 1);
+        scene.counted().value(ERRORS) >= 1.0
+    });
 
     // Killed with its write in the kernel; the disk comes back only afterwards.
     let kill = |scene: &Scene| {

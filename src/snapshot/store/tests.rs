@@ -39,7 +39,8 @@ impl Home {
 
 /// Saves a text, of which the positions are in capitals.
 fn save(state: &mut State, text: &str) {
-    state.save(text.as_bytes().to_vec(), || text.to_uppercase().into_bytes());
+    let positions = text.to_uppercase();
+    state.save(text.as_bytes().to_vec(), || positions.into_bytes());
 }
 
 fn loaded(shown: Option<&str>, positions: Option<&str>) -> Loaded {
@@ -179,7 +180,7 @@ proptest! {
                         home.break_disk(fault);
                     }
                     let payload = [read.to_le_bytes(), began.to_le_bytes()].concat();
-                    state.save(payload, || read.to_le_bytes().to_vec());
+                    state.save(payload, move || read.to_le_bytes().to_vec());
                     state.flush();
                     let left = FAULTS.lock().unwrap().remove(&home.state.path().join("positions"));
                     // What was equal was not written.
