@@ -116,6 +116,7 @@ enum Trouble {
     Unanswered,
     Crowded(u32),
     HelperGone,
+    HelperNotUnderstood,
 }
 
 /// The helper's news, shared between who listens and who shows them.
@@ -211,14 +212,20 @@ fn listen(child: &mut Child, pair: &UnixStream, shared: &Shared) {
         let mut state = lock(state);
         match frame {
             Ok(frame) => state.take(frame, Instant::now()),
-            Err(_) => state.trouble = Some(Trouble::HelperGone),
+            Err(error) => {
+                state.trouble = Some(if error.kind() == io::ErrorKind::InvalidData {
+                    tracing::error!(%error, "the audit helper process is ended");
+                    Trouble::HelperNotUnderstood
+                } else {
+                    Trouble::HelperGone
+                });
+                news.notify_all();
+                break;
+            }
         }
         news.notify_all();
-        if state.trouble == Some(Trouble::HelperGone) {
-            break;
-        }
     }
-    // Its end of the pair is closed, so it has ended or never will speak again.
+    // It has ended, or cannot be believed any more.
     let _ = child.kill();
     let _ = child.wait();
 }
@@ -288,6 +295,13 @@ fn cure(trouble: Trouble) -> Option<String> {
             return Some(
                 "the audit helper process has ended; restart telltale_exporter to have audit \
                  status again"
+                    .to_owned(),
+            );
+        }
+        Trouble::HelperNotUnderstood => {
+            return Some(
+                "the audit helper process said what cannot be understood and was ended, a bug in \
+                 telltale_exporter, please report it; restart it to have audit status again"
                     .to_owned(),
             );
         }
@@ -431,3 +445,6 @@ fn export(status: &Status, metrics: &mut Metrics) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
