@@ -29,6 +29,7 @@ use crate::live::{Live, lock};
 use crate::metrics::{Desc, Metrics};
 use crate::peak::Peak;
 use crate::supervised;
+use crate::sys::task_stat::TaskStat;
 use link::Frame;
 use pace::Rhythm;
 use status::Status;
@@ -395,32 +396,22 @@ impl Audit {
             return Some(false);
         }
         let stat = std::fs::read(self.procfs.join(format!("{pid}/stat"))).ok();
-        let seen = stat.as_deref().and_then(state_and_start);
+        let seen = stat.as_deref().and_then(TaskStat::parse);
         let known = match *first {
             Some((known, start)) if known == pid => start,
             _ => {
-                let start = seen.map(|(_, start)| start);
+                let start = seen.map(|stat| stat.start);
                 *first = Some((pid, start));
                 start
             }
         };
-        let Some((state, start)) = seen else {
+        let Some(stat) = seen else {
             let pid = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
             // EPERM: it is there.
             return (test_kill_process(pid) == Err(Errno::SRCH)).then_some(false);
         };
-        Some(Some(start) == known && !matches!(state, b'T' | b't' | b'Z' | b'X'))
+        Some(Some(stat.start) == known && !stat.is_stopped() && !stat.has_ended())
     }
-}
-
-/// State letter and start time (in clock ticks after boot) of a `stat` file, `proc_pid_stat(5)`.
-fn state_and_start(stat: &[u8]) -> Option<(u8, u64)> {
-    let end = stat.iter().rposition(|&byte| byte == b')')?;
-    let mut fields = stat.get(end + 2..)?.split(|&byte| byte == b' ');
-    let state = *fields.next()?.first()?;
-    // State is field 3, the start time field 22.
-    let start = std::str::from_utf8(fields.nth(18)?).ok()?.trim().parse().ok()?;
-    Some((state, start))
 }
 
 fn export(status: &Status, metrics: &mut Metrics) {

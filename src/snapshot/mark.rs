@@ -14,12 +14,10 @@ use std::path::{Path, PathBuf};
 use siphasher::sip::SipHasher13;
 
 use super::directory;
+use crate::sys::boot::read_boot_id;
 
 /// Boot id, epoch, sequence, checksum.
 const SIZE: usize = 16 + 8 + 8 + 8;
-
-/// Where the kernel says which boot this is; /run may be a directory that survives it.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 pub(super) struct Mark {
     path: PathBuf,
@@ -42,9 +40,8 @@ impl Mark {
     /// # Errors
     /// When there is no directory for it, or no boot id.
     pub(super) fn open_in(directory: &Path, state: &Path) -> io::Result<(Self, Option<Shown>)> {
-        let boot = fs::read_to_string(BOOT_ID)?;
-        let digits: String = boot.chars().filter(char::is_ascii_hexdigit).collect();
-        let boot = u128::from_str_radix(&digits, 16).map_err(io::Error::other)?.to_be_bytes();
+        // /run may be a directory that survives a boot.
+        let boot = read_boot_id(Path::new("/proc"))?.to_be_bytes();
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         // Not canonical: the disk may hang, and what was shown before must not be believed then either.
         let state = std::path::absolute(state)?;
