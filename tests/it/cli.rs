@@ -87,7 +87,7 @@ fn collectors_are_switched_off() {
     assert_eq!(on.len(), 6, "{on:?}");
     assert!(!scrape.families.contains_key("telltale_user_tasks"));
     let page = exporter.get("/").text();
-    let users = page.lines().find(|line| line.starts_with("users "));
+    let users = page.lines().find(|line| line.starts_with("  users "));
     assert!(users.is_some_and(|line| line.contains(" off")), "{page}");
 }
 
