@@ -269,7 +269,8 @@ mod tests {
         };
         group.pair.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut lines = Vec::new();
-        for nonsense in [&b"Rtype=1300"[..], &[1, 0, 0, 0, 9], &[0; MAX_DATAGRAM + 1]] {
+        let too_long = vec![0; MAX_DATAGRAM + 1];
+        for nonsense in [&b"Rtype=1300"[..], &[1, 0, 0, 0, 9], &too_long] {
             theirs.send(nonsense).unwrap();
             let why = group.read(&mut 0, |line| lines.push(line.to_vec())).unwrap_err();
             assert!(why.to_string().contains("no frame"), "{why}");

@@ -297,11 +297,11 @@ mod tests {
         {
             std::fs::write(path(name), name).unwrap();
         }
-        let found = |_| BTreeSet::from_iter(log_and_siblings(&path("audit.log")).unwrap());
+        let found = || BTreeSet::from_iter(log_and_siblings(&path("audit.log")).unwrap());
         let rotated = BTreeSet::from([path("audit.log.1"), path("audit.log.2.gz")]);
-        assert_eq!(found(()), rotated);
+        assert_eq!(found(), rotated);
         std::fs::write(path("audit.log"), "").unwrap();
-        assert_eq!(found(()), &rotated | &BTreeSet::from([path("audit.log")]));
+        assert_eq!(found(), &rotated | &BTreeSet::from([path("audit.log")]));
 
         for (name, log) in
             [("syslog.1", "syslog"), ("syslog.gz", "syslog"), ("m-20261121.xz", "m"), ("-", "-")]
