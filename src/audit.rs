@@ -6,6 +6,7 @@ pub(crate) mod auditd;
 mod child;
 pub(crate) mod defaults;
 pub(crate) mod events;
+mod frame;
 pub(crate) mod multicast;
 pub(crate) mod queue;
 pub(crate) mod record;

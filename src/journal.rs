@@ -19,7 +19,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::log_line::header::Line;
 pub(crate) use directory::has_files;
 use directory::{Directory, Found, Listing};
 pub(crate) use fields::Entry;
@@ -193,7 +192,7 @@ impl Reader {
                 self.settle(directory, chain, missing);
                 let file = &mut self.open[at].file;
                 if file.fields(&head, &mut self.fields) {
-                    let read = self.fields.entry(&head);
+                    let read = self.fields.entry(Some(&head));
                     left = left.saturating_sub(read.message.len());
                     outcome.entries += 1;
                     entry(&read);
@@ -424,19 +423,4 @@ fn is_earlier(entry: &EntryHead, other: &EntryHead, same_chain: bool) -> bool {
     } else {
         (entry.realtime, entry.seqnum) < (other.realtime, other.seqnum)
     }
-}
-
-/// The lines of an entry's message, each as from a log file; `whole` has what the entry says.
-pub(crate) fn lines<'a>(
-    whole: Line<'a>,
-    transport: Option<&[u8]>,
-) -> impl Iterator<Item = Line<'a>> {
-    // An entry without a host's name is no line without a header either.
-    let host = if whole.host.is_empty() { b"-" } else { whole.host };
-    // Anybody may call themselves kernel; journald knows who is.
-    let kernel = transport.is_none_or(|transport| transport == b"kernel");
-    let program = whole.program.filter(|name| kernel || *name != b"kernel");
-    let text = whole.message.strip_suffix(b"\n").unwrap_or(whole.message);
-    let line = move |message| Line { host, program, message, ..whole };
-    text.split(|&byte| byte == b'\n').map(line)
 }

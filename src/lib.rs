@@ -15,7 +15,7 @@
 //!   SIGHUP does: parts of the configuration are [`live`]. [`command`] is what can be asked without serving.
 //! * [`supervised`] catches the panics of all threads and takes their work up again. [`text`] makes what others wrote
 //!   safe to show. [`program`] is what `main` runs, from the first line on.
-//! * [`sys`] is the unsafe code: what no crate offers of the kernel.
+//! * [`sys`] touches the kernel directly: opening files, `/proc`, sockets; the only unsafe code is in it.
 //!
 //! A room uses only rooms that stand before it in the list of `tests/it/imports.rs`.
 //!

@@ -29,6 +29,7 @@ use crate::live::{Live, lock};
 use crate::metrics::{Desc, Metrics};
 use crate::peak::Peak;
 use crate::supervised;
+use crate::sys::task_stat::TaskStat;
 use link::Frame;
 use pace::Rhythm;
 use status::Status;
@@ -116,6 +117,7 @@ enum Trouble {
     Unanswered,
     Crowded(u32),
     HelperGone,
+    HelperNotUnderstood,
 }
 
 /// The helper's news, shared between who listens and who shows them.
@@ -211,14 +213,20 @@ fn listen(child: &mut Child, pair: &UnixStream, shared: &Shared) {
         let mut state = lock(state);
         match frame {
             Ok(frame) => state.take(frame, Instant::now()),
-            Err(_) => state.trouble = Some(Trouble::HelperGone),
+            Err(error) => {
+                state.trouble = Some(if error.kind() == io::ErrorKind::InvalidData {
+                    tracing::error!(%error, "the audit helper process is ended");
+                    Trouble::HelperNotUnderstood
+                } else {
+                    Trouble::HelperGone
+                });
+                news.notify_all();
+                break;
+            }
         }
         news.notify_all();
-        if state.trouble == Some(Trouble::HelperGone) {
-            break;
-        }
     }
-    // Its end of the pair is closed, so it has ended or never will speak again.
+    // It has ended, or cannot be believed any more.
     let _ = child.kill();
     let _ = child.wait();
 }
@@ -288,6 +296,13 @@ fn cure(trouble: Trouble) -> Option<String> {
             return Some(
                 "the audit helper process has ended; restart telltale_exporter to have audit \
                  status again"
+                    .to_owned(),
+            );
+        }
+        Trouble::HelperNotUnderstood => {
+            return Some(
+                "the audit helper process said what cannot be understood and was ended, a bug in \
+                 telltale_exporter, please report it; restart it to have audit status again"
                     .to_owned(),
             );
         }
@@ -381,32 +396,22 @@ impl Audit {
             return Some(false);
         }
         let stat = std::fs::read(self.procfs.join(format!("{pid}/stat"))).ok();
-        let seen = stat.as_deref().and_then(state_and_start);
+        let seen = stat.as_deref().and_then(TaskStat::parse);
         let known = match *first {
             Some((known, start)) if known == pid => start,
             _ => {
-                let start = seen.map(|(_, start)| start);
+                let start = seen.map(|stat| stat.start);
                 *first = Some((pid, start));
                 start
             }
         };
-        let Some((state, start)) = seen else {
+        let Some(stat) = seen else {
             let pid = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
             // EPERM: it is there.
             return (test_kill_process(pid) == Err(Errno::SRCH)).then_some(false);
         };
-        Some(Some(start) == known && !matches!(state, b'T' | b't' | b'Z' | b'X'))
+        Some(Some(stat.start) == known && !stat.is_stopped() && !stat.has_ended())
     }
-}
-
-/// State letter and start time (in clock ticks after boot) of a `stat` file, `proc_pid_stat(5)`.
-fn state_and_start(stat: &[u8]) -> Option<(u8, u64)> {
-    let end = stat.iter().rposition(|&byte| byte == b')')?;
-    let mut fields = stat.get(end + 2..)?.split(|&byte| byte == b' ');
-    let state = *fields.next()?.first()?;
-    // State is field 3, the start time field 22.
-    let start = std::str::from_utf8(fields.nth(18)?).ok()?.trim().parse().ok()?;
-    Some((state, start))
 }
 
 fn export(status: &Status, metrics: &mut Metrics) {
@@ -431,3 +436,6 @@ fn export(status: &Status, metrics: &mut Metrics) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

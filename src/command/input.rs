@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,9 +16,7 @@ mod decode_tests;
 
 use crate::decode::Decoder;
 pub(super) use crate::decode::Form;
-
-/// `SYSFS_MAGIC` of `include/uapi/linux/magic.h`.
-const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
+use crate::sys::open::open_regular_file;
 
 /// The byte order mark, as UTF-8 has it.
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -254,7 +252,6 @@ impl Input {
 /// Opens what is a regular file and stays one, or a pipe, such as `<(…)` of a shell.
 fn open(path: &Path) -> io::Result<(File, std::fs::Metadata)> {
     let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    // Looked at first: opening a device can have effects of its own.
     let kind = std::fs::metadata(path)?.file_type();
     if kind.is_dir() {
         return refuse("it is a directory; name the files in it");
@@ -268,16 +265,7 @@ fn open(path: &Path) -> io::Result<(File, std::fs::Metadata)> {
     if !kind.is_file() {
         return refuse("it is not a regular file; feed it in: cat … | telltale_exporter … -");
     }
-    // And it may be a FIFO by now, whose writer open would wait for.
-    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = File::options().read(true).custom_flags(nonblocking).open(path)?;
-    let meta = file.metadata()?;
-    let magic = rustix::fs::fstatfs(&file)?.f_type;
-    // Files of procfs look regular, have no size, and some lose what is read from them.
-    if !meta.is_file() || magic == rustix::fs::PROC_SUPER_MAGIC || magic == SYSFS_MAGIC {
-        return refuse("not a log but a kernel's file");
-    }
-    Ok((file, meta))
+    open_regular_file(path)
 }
 
 /// The first bytes, which a pipe may give one by one.

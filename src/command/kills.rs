@@ -21,6 +21,7 @@ use crate::audit::record::Record;
 use crate::audit::record::event::Event;
 use crate::audit::record::joiner::{Joiner, Limits};
 use crate::log_line::times::Time;
+use crate::sources::file::rotated;
 use crate::sources::lines::Lines;
 use crate::text;
 
@@ -118,29 +119,16 @@ fn files(options: &Options) -> Result<Vec<PathBuf>, String> {
     let mut files = options.file.clone();
     if files.is_empty() {
         let log = auditd::log_file(Path::new("/"));
-        let pattern = glob::Pattern::escape(&log.to_string_lossy()) + "*";
-        let found = glob::glob(&pattern).map(|paths| paths.filter_map(Result::ok).collect());
-        files = found.unwrap_or_default();
         // The directory may be closed to us: then opening the log says why.
-        if files.is_empty() {
-            files.push(log);
-        }
+        files = rotated::log_and_siblings(&log).unwrap_or_else(|_| vec![log]);
     }
-    // While one is being compressed it is there twice.
-    let given = files.clone();
-    files.retain(|path| !is_compressed_twin(path, &given));
+    rotated::leave_out_twins(&mut files);
     files.sort_by_cached_key(|path| begins(path));
     let from_stdin = files.iter().filter(|path| **path == *"-").count();
     if from_stdin > 1 {
         return Err("--file -: standard input can be read once only".to_owned());
     }
     Ok(files)
-}
-
-/// Whether the same file is given uncompressed as well.
-fn is_compressed_twin(path: &Path, given: &[PathBuf]) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    ["gz", "xz", "zst"].contains(&ending) && given.contains(&path.with_extension(""))
 }
 
 /// The time of the first record; one that cannot be read, or can be read once only, comes last.

@@ -2,11 +2,13 @@
 
 use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::position::Origin;
+use crate::sys::boot::read_boot_id;
+use crate::sys::open::open_regular_file;
 
 /// Two changes within this may leave the same time of modification.
 const TICK: Duration = Duration::from_millis(100);
@@ -173,13 +175,7 @@ fn id(meta: &Metadata) -> (u64, u64) {
 /// # Errors
 /// Those of the system; what is not a regular file is `InvalidInput`.
 pub(super) fn open(found: &Found) -> io::Result<Option<File>> {
-    // It may be a FIFO, whose writer open would wait for.
-    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = File::options().read(true).custom_flags(nonblocking).open(&found.path)?;
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
+    let (file, meta) = open_regular_file(&found.path)?;
     Ok((id(&meta) == found.id).then_some(file))
 }
 
@@ -189,8 +185,7 @@ pub(super) fn now() -> (u64, u64, u128) {
     let realtime = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let monotonic = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let monotonic = Duration::try_from(monotonic).unwrap_or_default();
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let boot = u128::from_str_radix(&boot.trim().replace('-', ""), 16).unwrap_or(0);
+    let boot = read_boot_id(Path::new("/proc")).unwrap_or(0);
     (micros(realtime), micros(monotonic), boot)
 }
 

@@ -5,12 +5,7 @@
 
 use memchr::{memchr, memchr2};
 
-use crate::journal;
-use crate::log_line::header::Line;
-use crate::log_line::kernel_clock::When;
-
-/// A longer field is cut; the rest of it is passed over.
-pub(crate) const MAX_FIELD: usize = 64 * 1024;
+use super::fields::{self, Entry, Field, Fields};
 
 /// No name is longer (the journal's own limit is 64 bytes).
 const MAX_NAME: usize = 256;
@@ -18,101 +13,9 @@ const MAX_NAME: usize = 256;
 /// journald's `DATA_SIZE_MAX`: what claims more is damage.
 const MAX_LENGTH: u64 = 768 << 20;
 
-/// The fields that are kept.
-const WANTED: [&[u8]; 12] = [
-    b"MESSAGE",
-    b"SYSLOG_IDENTIFIER",
-    b"_COMM",
-    b"SYSLOG_PID",
-    b"_PID",
-    b"PRIORITY",
-    b"_TRANSPORT",
-    b"_HOSTNAME",
-    b"__REALTIME_TIMESTAMP",
-    b"_AUDIT_ID",
-    b"__MONOTONIC_TIMESTAMP",
-    b"_SOURCE_MONOTONIC_TIMESTAMP",
-];
-
 /// Whether a stream that begins so is an export.
 pub(crate) fn is_export(start: &[u8]) -> bool {
     start.starts_with(b"__CURSOR=")
-}
-
-/// One entry of the journal; of a field that it has twice, the first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Entry {
-    fields: [Vec<u8>; WANTED.len()],
-    present: u16,
-}
-
-impl Entry {
-    fn field(&self, nth: usize) -> Option<&[u8]> {
-        (self.present & 1 << nth != 0).then_some(&self.fields[nth])
-    }
-
-    /// What it says; empty where the entry has no message.
-    pub(crate) fn message(&self) -> &[u8] {
-        self.field(0).unwrap_or_default()
-    }
-
-    /// Syslog identifier, else the name of the command.
-    pub(crate) fn program(&self) -> Option<&[u8]> {
-        self.field(1).or_else(|| self.field(2))
-    }
-
-    /// The lines of the message, each as from a log file.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        let whole = Line {
-            priority: self.priority(),
-            host: self.host().unwrap_or_default(),
-            program: self.program(),
-            pid: self.pid(),
-            message: self.message(),
-            times: 1,
-        };
-        journal::lines(whole, self.transport())
-    }
-
-    /// Process number that the writer gave, else the one that the kernel gave.
-    pub(crate) fn pid(&self) -> Option<u32> {
-        self.field(3).and_then(number).or_else(|| self.field(4).and_then(number))
-    }
-
-    /// 0 (emergency) to 7 (debug).
-    pub(crate) fn priority(&self) -> Option<u8> {
-        self.field(5).and_then(number).filter(|&priority| priority < 8)
-    }
-
-    /// How it came: kernel, syslog, journal, stdout, audit, driver.
-    pub(crate) fn transport(&self) -> Option<&[u8]> {
-        self.field(6)
-    }
-
-    pub(crate) fn host(&self) -> Option<&[u8]> {
-        self.field(7)
-    }
-
-    /// When the journal got it, in microseconds since 1970.
-    pub(crate) fn realtime(&self) -> Option<i64> {
-        self.field(8).and_then(number)
-    }
-
-    /// When it was written.
-    pub(crate) fn when(&self) -> When {
-        let kernel = self.transport() == Some(b"kernel");
-        let source = self.field(11).and_then(number).filter(|_| kernel);
-        When::of_journal(self.realtime(), self.field(10).and_then(number), source)
-    }
-
-    /// The serial of the audit event that it tells.
-    pub(crate) fn audit(&self) -> Option<u64> {
-        self.field(9).and_then(number)
-    }
-}
-
-fn number<T: std::str::FromStr>(field: &[u8]) -> Option<T> {
-    std::str::from_utf8(field).ok()?.trim().parse().ok()
 }
 
 /// What comes next.
@@ -121,11 +24,11 @@ enum State {
     /// A name or the empty line.
     Name,
     /// Text up to the newline, of this wanted field or of none.
-    Text(Option<usize>),
+    Text(Option<Field>),
     /// The 8 bytes of a length, so many of them known.
-    Length(Option<usize>, u8, u64),
+    Length(Option<Field>, u8, u64),
     /// So many bytes.
-    Binary(Option<usize>, u64),
+    Binary(Option<Field>, u64),
     /// The newline after them.
     Newline,
     /// Whatever there is, up to the empty line; `true` at the start of a line.
@@ -137,7 +40,7 @@ enum State {
 pub(crate) struct Export {
     state: State,
     name: Vec<u8>,
-    entry: Entry,
+    fields: Fields,
     /// The entry has a field, wanted or not.
     begun: bool,
     damaged: u64,
@@ -145,9 +48,8 @@ pub(crate) struct Export {
 
 impl Default for Export {
     fn default() -> Self {
-        let entry = Entry::default();
-        let name = Vec::new();
-        Self { state: State::Name, name, entry, begun: false, damaged: 0 }
+        let (name, fields) = (Vec::new(), Fields::default());
+        Self { state: State::Name, name, fields, begun: false, damaged: 0 }
     }
 }
 
@@ -158,7 +60,7 @@ impl Export {
     }
 
     /// Hands out the entries that end in this piece.
-    pub(crate) fn take(&mut self, mut bytes: &[u8], mut entry: impl FnMut(&Entry)) {
+    pub(crate) fn take(&mut self, mut bytes: &[u8], mut entry: impl FnMut(&Entry<'_>)) {
         while !bytes.is_empty() {
             let used = match self.state {
                 State::Name => self.name(bytes, &mut entry),
@@ -203,7 +105,7 @@ impl Export {
     }
 
     /// The stream ends: an entry whose last field is whole is handed out, another counted as damaged.
-    pub(crate) fn end(&mut self, mut entry: impl FnMut(&Entry)) {
+    pub(crate) fn end(&mut self, mut entry: impl FnMut(&Entry<'_>)) {
         match self.state {
             State::Name if self.name.is_empty() => self.hand_out(&mut entry),
             State::Damaged(_) => {}
@@ -212,7 +114,7 @@ impl Export {
     }
 
     /// Up to `=` or the newline.
-    fn name(&mut self, bytes: &[u8], entry: &mut impl FnMut(&Entry)) -> usize {
+    fn name(&mut self, bytes: &[u8], entry: &mut impl FnMut(&Entry<'_>)) -> usize {
         let end = memchr2(b'=', b'\n', bytes);
         let name = &bytes[..end.unwrap_or(bytes.len())];
         let valid = |byte: &u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
@@ -222,9 +124,6 @@ impl Export {
         }
         self.name.extend_from_slice(name);
         let Some(end) = end else { return bytes.len() };
-        let wanted = WANTED.iter().position(|wanted| *wanted == self.name);
-        // A second field of the name is passed over like one that is not wanted.
-        let wanted = wanted.filter(|&nth| self.entry.present & 1 << nth == 0);
         if self.name.is_empty() {
             if bytes[end] == b'=' {
                 self.state = self.damage(false);
@@ -233,24 +132,24 @@ impl Export {
             self.hand_out(entry);
             return end + 1;
         }
+        // A second field of the name is passed over like one that is not wanted.
+        let wanted = fields::named(&self.name).filter(|field| self.fields.begin(*field));
         self.begun = true;
         self.name.clear();
-        self.entry.present |= wanted.map_or(0, |nth| 1 << nth);
         let text = bytes[end] == b'=';
         self.state = if text { State::Text(wanted) } else { State::Length(wanted, 0, 0) };
         end + 1
     }
 
-    fn keep(&mut self, wanted: Option<usize>, bytes: &[u8]) {
-        let Some(nth) = wanted else { return };
-        let field = &mut self.entry.fields[nth];
-        let room = bytes.len().min(MAX_FIELD - field.len());
-        field.extend_from_slice(&bytes[..room]);
+    fn keep(&mut self, wanted: Option<Field>, bytes: &[u8]) {
+        if let Some(field) = wanted {
+            self.fields.append(field, bytes);
+        }
     }
 
-    fn hand_out(&mut self, entry: &mut impl FnMut(&Entry)) {
+    fn hand_out(&mut self, entry: &mut impl FnMut(&Entry<'_>)) {
         if self.begun {
-            entry(&self.entry);
+            entry(&self.fields.entry(None));
         }
         self.clear();
     }
@@ -259,8 +158,7 @@ impl Export {
     fn clear(&mut self) {
         self.begun = false;
         self.name.clear();
-        self.entry.present = 0;
-        self.entry.fields.iter_mut().for_each(Vec::clear);
+        self.fields.clear();
     }
 
     fn damage(&mut self, line_start: bool) -> State {
@@ -285,12 +183,32 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn take(pieces: &[&[u8]]) -> (Vec<Entry>, Export) {
+    /// What outlives the reading of an entry.
+    #[derive(Debug, PartialEq)]
+    struct Taken {
+        message: Vec<u8>,
+        identifier: Option<Vec<u8>>,
+        transport: Vec<u8>,
+        hostname: Vec<u8>,
+        numbers: (Option<u32>, Option<u8>, Option<u64>),
+    }
+
+    fn keep(entry: &Entry<'_>) -> Taken {
+        Taken {
+            message: entry.message.to_vec(),
+            identifier: entry.identifier.map(<[u8]>::to_vec),
+            transport: entry.transport.to_vec(),
+            hostname: entry.hostname.to_vec(),
+            numbers: (entry.pid, entry.priority, entry.realtime_usec),
+        }
+    }
+
+    fn take(pieces: &[&[u8]]) -> (Vec<Taken>, Export) {
         let (mut export, mut out) = (Export::default(), Vec::new());
         for piece in pieces {
-            export.take(piece, |entry| out.push(entry.clone()));
+            export.take(piece, |entry| out.push(keep(entry)));
         }
-        export.end(|entry| out.push(entry.clone()));
+        export.end(|entry| out.push(keep(entry)));
         (out, export)
     }
 
@@ -306,20 +224,22 @@ mod tests {
         assert!(is_export(TEXT) && !is_export(b"Nov 20"));
         let (entries, export) = take(&[TEXT]);
         let [entry] = &entries[..] else { panic!("{entries:?}") };
-        assert_eq!((entry.message(), entry.program()), (&b"a=b"[..], Some(&b"sshd"[..])));
-        assert_eq!((entry.pid(), entry.priority()), (Some(7), Some(3)));
-        assert_eq!((entry.transport(), entry.host()), (Some(&b"syslog"[..]), Some(&b"web04"[..])));
-        assert_eq!(entry.realtime(), Some(1_795_151_586_482_365));
+        assert_eq!(entry.message, b"a=b");
+        assert_eq!(entry.identifier.as_deref(), Some(&b"sshd"[..]));
+        // As journalctl shows it and the service counts it: what the kernel says before what the writer says.
+        assert_eq!(entry.numbers, (Some(8), Some(3), Some(1_795_151_586_482_365)));
+        assert_eq!((&entry.transport[..], &entry.hostname[..]), (&b"syslog"[..], &b"web04"[..]));
         assert_eq!(export.damaged(), 0);
     }
 
     #[test]
     fn a_long_field_is_cut_and_a_cut_stream_counted() {
-        let long = vec![b'x'; 3 * MAX_FIELD];
+        let long = vec![b'x'; 3 * fields::MAX_VALUE];
         let stream =
             [&binary("MESSAGE", long.len() as u64, &long)[..], b"\nMESSAGE=next\n"].concat();
         let (entries, export) = take(&[&stream]);
-        assert_eq!((entries[0].message().len(), entries[1].message()), (MAX_FIELD, &b"next"[..]));
+        assert_eq!(entries[0].message.len(), fields::MAX_VALUE);
+        assert_eq!(entries[1].message, b"next");
         assert_eq!(export.damaged(), 0);
         let (entries, export) = take(&[b"MESSAGE=one\n\nMESSAGE=tw"]);
         assert_eq!((entries.len(), export.damaged()), (1, 1));
@@ -370,7 +290,7 @@ mod tests {
             let (entries, export) = take(&pieces);
             prop_assert_eq!(export.damaged(), 0);
             let got: Vec<_> = entries.iter()
-                .map(|entry| (entry.message().to_vec(), entry.program().unwrap().to_vec())).collect();
+                .map(|entry| (entry.message.clone(), entry.identifier.clone().unwrap())).collect();
             let expected: Vec<_> = written.iter()
                 .map(|(message, program, _)| (message.clone(), program.clone().into_bytes())).collect();
             prop_assert_eq!(got, expected);

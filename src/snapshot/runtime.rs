@@ -11,12 +11,10 @@ use std::path::{Path, PathBuf};
 use siphasher::sip::SipHasher13;
 
 use super::directory;
+use crate::sys::boot;
 
-/// Boot id and checksum.
+/// Boot id, for /run may be a directory that survives it, and checksum.
 const HEADER: usize = 16 + 8;
-
-/// Where the kernel says which boot this is; /run may be a directory that survives it.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// More than any number of logs that we follow needs.
 const LARGEST: u64 = 128 << 20;
@@ -52,9 +50,7 @@ impl RuntimeFile {
         directory: &Path,
         state: &Path,
     ) -> Result<(Self, Option<Vec<u8>>), Refused> {
-        let boot = fs::read_to_string(BOOT_ID)?;
-        let digits: String = boot.chars().filter(char::is_ascii_hexdigit).collect();
-        let boot = u128::from_str_radix(&digits, 16).map_err(io::Error::other)?.to_be_bytes();
+        let boot = boot::read_id(Path::new("/proc"))?;
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         // Not canonical: the disk may hang.
         let state = std::path::absolute(state)?;

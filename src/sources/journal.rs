@@ -4,8 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::journal::{Reader, lines};
-use crate::log_line::header::Line;
+use crate::journal::Reader;
 use crate::sources::losses::LostMessages;
 use crate::sources::published::Place;
 use crate::sources::sink::Message;
@@ -42,15 +41,7 @@ impl Source for Journal {
     fn read(&mut self, hand: &mut dyn FnMut(Message<'_>)) -> Looked {
         let Some(reader) = &mut self.reader else { return Looked::default() };
         let outcome = reader.read(CHUNK, Instant::now(), |entry| {
-            let whole = Line {
-                priority: entry.priority,
-                host: entry.hostname,
-                program: entry.identifier,
-                pid: entry.pid,
-                message: entry.message,
-                times: 1,
-            };
-            for line in lines(whole, Some(entry.transport)) {
+            for line in entry.lines() {
                 let (level, when, audit_serial) = (entry.priority, entry.when(), entry.audit);
                 hand(Message::Parsed { line, level, when, audit_serial });
             }

@@ -9,20 +9,22 @@ mod fragments;
 pub(crate) mod record;
 pub(crate) mod source;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, OFlags, fstat, major, minor};
+use rustix::fs::{FileType, fstat, major, minor};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use cursor::Cursor;
 use fragments::Fragments;
 use record::{Record, parse};
+
+use crate::sys::boot::read_boot_id;
+use crate::sys::open::open_without_waiting;
 
 /// No kernel writes a longer record: 8 KiB in older ones, 2 KiB in newer. One that does not fit is lost.
 const BUFFER: usize = 16 * 1024;
@@ -70,19 +72,13 @@ impl Reader {
     /// # Errors
     /// When it cannot be read; the error says what to do about it.
     pub fn open(device: &Path, procfs: &Path, position: Option<Position>) -> io::Result<Self> {
-        let boot = boot_id(procfs)?;
+        let boot = read_boot_id(procfs)?.to_be_bytes();
         let cursor = match position {
             None => Cursor::at_end(),
             Some(position) if position.boot == boot => Cursor::at(position.next),
             Some(_) => Cursor::at(0),
         };
-        // Not to become the terminal of a session: some containers have a terminal in its place.
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = File::options()
-            .read(true)
-            .custom_flags(flags.bits().cast_signed())
-            .open(device)
-            .map_err(|error| explain(device, &error))?;
+        let file = open_without_waiting(device).map_err(|error| explain(device, &error))?;
         let stat = fstat(&file)?;
         let number = (major(stat.st_rdev), minor(stat.st_rdev));
         if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice || number != (1, 11) {
@@ -155,18 +151,6 @@ impl Reader {
     }
 }
 
-/// Which boot this is.
-fn boot_id(procfs: &Path) -> io::Result<[u8; 16]> {
-    let path = procfs.join("sys/kernel/random/boot_id");
-    let because = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let text =
-        fs::read_to_string(&path).map_err(|error| io::Error::new(error.kind(), because(&error)))?;
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    let number = u128::from_str_radix(&digits, 16);
-    let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, because(&error));
-    Ok(number.map_err(invalid)?.to_be_bytes())
-}
-
 /// The error of an open, and the cure.
 fn explain(device: &Path, error: &io::Error) -> io::Error {
     let cure = match error.kind() {
@@ -193,8 +177,8 @@ mod tests {
     fn procfs(id: &str) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         let random = root.path().join("sys/kernel/random");
-        fs::create_dir_all(&random).unwrap();
-        fs::write(random.join("boot_id"), id).unwrap();
+        std::fs::create_dir_all(&random).unwrap();
+        std::fs::write(random.join("boot_id"), id).unwrap();
         root
     }
 
@@ -225,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_position_is_stored_and_found_again() {
-        let boot = boot_id(procfs(BOOT).path()).unwrap();
+        let boot = read_boot_id(procfs(BOOT).path()).unwrap().to_be_bytes();
         assert_eq!((boot[0], boot[15]), (0xf5, 0x8f));
         let position = Position { boot, next: u64::MAX };
         let stored = serde_json::to_string(&position).unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::common::exporter::request_head;
 use super::common::{Exporter, Need, eventually, need};
-use super::host::{Host, PROCESS};
+use super::host::{Host, PROCESS, Process};
 
 #[test]
 fn metrics_in_text_format_and_gzip() {
@@ -95,6 +95,35 @@ fn a_failing_collector_is_shown_and_the_others_go_on() {
     let log = exporter.log();
     assert_eq!(log.matches("collector fails").count(), 1, "{log}");
     assert_eq!(log.matches("collector works again").count(), 1, "{log}");
+}
+
+#[test]
+fn a_state_that_nobody_is_in_is_absent_but_for_those_that_rules_ask_for() {
+    let mut host = Host::empty();
+    host.add(PROCESS);
+    let flags = host.flags();
+    let exporter = Exporter::start(&flags.each_ref().map(String::as_str));
+    let states = || {
+        let scrape = exporter.scrape();
+        ["running", "sleeping", "disk_sleep", "stopped", "zombie", "idle", "other"].map(|state| {
+            scrape.get(&format!(
+                "telltale_user_processes{{user=\"root\",uid=\"0\",state=\"{state}\"}}"
+            ))
+        })
+    };
+    assert_eq!(states(), [Some(0.0), Some(1.0), Some(0.0), None, Some(0.0), None, None]);
+    let mut added = Vec::new();
+    for state in
+        ["T (stopped)", "t (tracing stop)", "I (idle)", "X (dead)", "Z (zombie)", "R (running)"]
+    {
+        added.push(host.add(Process { state, ..PROCESS }));
+    }
+    let all = [Some(1.0), Some(1.0), Some(0.0), Some(2.0), Some(1.0), Some(1.0), Some(1.0)];
+    assert_eq!(states(), all);
+    for pid in added {
+        std::fs::remove_dir_all(host.path(&format!("proc/{pid}"))).unwrap();
+    }
+    assert_eq!(states(), [Some(0.0), Some(1.0), Some(0.0), None, Some(0.0), None, None]);
 }
 
 /// A FIFO in place of a file makes the reader wait for ever, as a dead disk would.

@@ -78,14 +78,14 @@ fn a_restart_anywhere_goes_on_there() {
     for _ in 0..701 {
         follower.reader.read(1, std::time::Instant::now(), |entry| {
             follower.seen.push(Seen {
-                realtime: entry.realtime_usec,
+                realtime: entry.realtime_usec.unwrap(),
                 message: entry.message.to_vec(),
                 identifier: entry.identifier.map(<[u8]>::to_vec),
                 pid: entry.pid,
                 priority: entry.priority,
                 transport: entry.transport.to_vec(),
                 hostname: entry.hostname.to_vec(),
-                boot: entry.boot_id,
+                boot: entry.boot_id.unwrap(),
             });
         });
         follower.restart();

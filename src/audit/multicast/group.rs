@@ -14,7 +14,9 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use rustix::thread::{CapabilitySet, capabilities};
 
-use super::listener::{self, ALIVE, DATAGRAM, JOINED, PANICKED, RECORD, REFUSED};
+use super::link::{Heard, MAX_DATAGRAM};
+use super::listener;
+use crate::audit::frame;
 use crate::audit::record::Record;
 use crate::supervised;
 
@@ -65,7 +67,7 @@ impl Multicast {
         let mut group = Self {
             listener,
             pair,
-            buffer: vec![0; DATAGRAM + 64],
+            buffer: vec![0; MAX_DATAGRAM],
             joined: false,
             heard: Instant::now(),
             panicked: None,
@@ -119,26 +121,22 @@ impl Multicast {
             Err(error) => return Err(error.into()),
         };
         self.heard = Instant::now();
-        match self.buffer[..length].split_first() {
-            Some((&JOINED, _)) => self.joined = true,
-            Some((&REFUSED, why)) => {
-                return Err(io::Error::other(String::from_utf8_lossy(why).into_owned()));
-            }
-            Some((&PANICKED, why)) => {
-                let why = String::from_utf8_lossy(why).into_owned();
+        match frame::decode(&self.buffer[..length])? {
+            Heard::Joined => self.joined = true,
+            Heard::Refused(why) => return Err(io::Error::other(why.to_owned())),
+            Heard::Panicked(why) => {
                 if self.panicked.is_none() {
-                    supervised::count("audit-listen", &why);
+                    supervised::count("audit-listen", why);
                 }
-                self.panicked = Some(why);
+                self.panicked = Some(why.to_owned());
             }
-            Some((&RECORD, line)) => {
+            Heard::Record(line) => {
                 self.panicked = None;
                 record(line);
             }
-            Some((&ALIVE, _)) => self.panicked = None,
-            _ => {}
+            Heard::Alive => self.panicked = None,
         }
-        Ok(length > 0)
+        Ok(true)
     }
 }
 
@@ -240,20 +238,48 @@ mod tests {
         let mut listener = std::process::Command::new("true").spawn().unwrap();
         listener.wait().unwrap();
         let (pair, theirs) = UnixDatagram::pair().unwrap();
-        let (buffer, heard) = (vec![0; DATAGRAM + 64], Instant::now());
+        let (buffer, heard) = (vec![0; MAX_DATAGRAM], Instant::now());
         let serials = Serials::default();
         let mut group =
             Multicast { listener, pair, buffer, joined: true, heard, panicked: None, serials };
         let last = 10 + 2 * WINDOW as u64;
         for serial in [10, last] {
-            let line = format!("Rtype=1300 msg=audit(1795151586.482:{serial}): arch=c000003e");
-            theirs.send(line.as_bytes()).unwrap();
+            let line = format!("type=1300 msg=audit(1795151586.482:{serial}): arch=c000003e");
+            theirs.send(&frame::encode(&Heard::Record(line.as_bytes())).unwrap()).unwrap();
         }
         group.pair.set_read_timeout(Some(PATIENCE)).unwrap();
         let (mut lost, mut lines) = (0, 0);
         let why = group.read(&mut lost, |_| lines += 1).unwrap_err();
         assert!(why.to_string().contains("has ended"), "{why}");
         assert_eq!((lines, lost), (2, last - 10 - WINDOW as u64));
+    }
+
+    #[test]
+    fn a_datagram_that_is_no_frame_is_told_of_and_the_next_is_read() {
+        let listener = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let (pair, theirs) = UnixDatagram::pair().unwrap();
+        let mut group = Multicast {
+            listener,
+            pair,
+            buffer: vec![0; MAX_DATAGRAM],
+            joined: true,
+            heard: Instant::now(),
+            panicked: None,
+            serials: Serials::default(),
+        };
+        group.pair.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut lines = Vec::new();
+        let too_long = vec![0; MAX_DATAGRAM + 1];
+        for nonsense in [&b"Rtype=1300"[..], &[1, 0, 0, 0, 9], &too_long] {
+            theirs.send(nonsense).unwrap();
+            let why = group.read(&mut 0, |line| lines.push(line.to_vec())).unwrap_err();
+            assert!(why.to_string().contains("no frame"), "{why}");
+        }
+        theirs.send(&frame::encode(&Heard::Record(b"type=1300")).unwrap()).unwrap();
+        group.read(&mut 0, |line| lines.push(line.to_vec())).unwrap();
+        assert_eq!(lines, [b"type=1300"]);
+        group.listener.kill().unwrap();
+        group.listener.wait().unwrap();
     }
 
     proptest! {

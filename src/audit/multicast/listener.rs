@@ -13,33 +13,20 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::audit::child;
+use super::link::{Heard, MAX_RECORD};
 use crate::audit::queue::netlink;
+use crate::audit::{child, frame};
 use crate::supervised::{self, Pause};
 use crate::sys::audit::AuditSocket;
 
 /// First argument of the re-executed binary.
 pub(crate) const WORD: &str = "audit-listener";
 
-/// Records are at most 8 KiB (`AUDIT_MESSAGE_TEXT_MAX`), with a header.
-pub(crate) const DATAGRAM: usize = 16 * 1024;
-
 /// What the kernel keeps for us while we are not scheduled: its default holds some sixty events.
 const QUEUE_BYTES: usize = 8 << 20;
 
 /// It says this often that it lives.
-pub(crate) const HEARTBEAT: Duration = Duration::from_millis(500);
-
-/// The first byte of what it sends: it has joined; it cannot, and why; a record as a line; it lives.
-pub(crate) const JOINED: u8 = b'J';
-/// See [`JOINED`].
-pub(crate) const REFUSED: u8 = b'E';
-/// See [`JOINED`].
-pub(crate) const RECORD: u8 = b'R';
-/// See [`JOINED`].
-pub(crate) const ALIVE: u8 = b'H';
-/// It panicked, with what that said; sent all the time until it listens again.
-pub(crate) const PANICKED: u8 = b'P';
+const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// Starts it and returns it with our end of the pair.
 ///
@@ -71,30 +58,33 @@ fn listen(pair: &UnixDatagram) -> io::Result<()> {
         Ok(socket) => socket,
         Err(errno) => {
             let why = format!("the kernel's audit multicast: {}", io::Error::from(errno));
-            return pair.send(&[&[REFUSED], why.as_bytes()].concat()).map(drop);
+            return tell(pair, Heard::Refused(frame::shorten(&why)));
         }
     };
-    pair.send(&[JOINED])?;
+    tell(pair, Heard::Joined)?;
     let mut pause = Pause::default();
     loop {
         let began = Instant::now();
-        let mut panicked = match supervised::catch("audit-listen", || pass_on(&socket, pair)) {
+        let panicked = match supervised::catch("audit-listen", || pass_on(&socket, pair)) {
             Ok(ended) => return ended,
-            Err(text) => [&[PANICKED], text.as_bytes()].concat(),
+            Err(text) => text,
         };
-        panicked.truncate(DATAGRAM);
         // What comes meanwhile waits in the kernel; the exporter may end, and must not wait.
         let until = Instant::now() + pause.after(began.elapsed());
         while Instant::now() < until {
-            pair.send(&panicked)?;
+            tell(pair, Heard::Panicked(frame::shorten(&panicked)))?;
             std::thread::sleep(HEARTBEAT);
         }
     }
 }
 
+fn tell(pair: &UnixDatagram, heard: Heard<'_>) -> io::Result<()> {
+    pair.send(&frame::encode(&heard)?).map(drop)
+}
+
 /// Passes records on until the exporter is gone.
 fn pass_on(socket: &AuditSocket, pair: &UnixDatagram) -> io::Result<()> {
-    let mut buffer = vec![0; DATAGRAM];
+    let mut buffer = vec![0; MAX_RECORD];
     let mut alive = Instant::now();
     loop {
         let length = match socket.receive(&mut buffer) {
@@ -105,12 +95,12 @@ fn pass_on(socket: &AuditSocket, pair: &UnixDatagram) -> io::Result<()> {
         };
         supervised::panic_if_asked("audit-listen");
         if length == 0 || alive.elapsed() >= HEARTBEAT {
-            pair.send(&[ALIVE])?;
+            tell(pair, Heard::Alive)?;
             alive = Instant::now();
         }
         if let Some((kind, text)) = netlink::record(&buffer[..length]) {
-            let line = [&[RECORD], format!("type={kind} msg=").as_bytes(), text].concat();
-            pair.send(&line)?;
+            let line = [format!("type={kind} msg=").as_bytes(), text].concat();
+            tell(pair, Heard::Record(&line))?;
         }
     }
 }

@@ -82,7 +82,7 @@ impl Outbox {
     }
 
     fn tell_panic(&self, thread: &str, text: &str) -> io::Result<()> {
-        self.tell(&Frame::Panicked(thread.to_owned(), text.to_owned()))
+        self.tell(&Frame::panicked(thread, text))
     }
 }
 

@@ -1,18 +1,15 @@
-//! What crosses from the audit helper to the exporter: status and rules, and its panics.
-//!
-//! A frame is a kind, a length (u32, little endian) and so many bytes. The exporter sends nothing; the
-//! helper ends when the exporter's side closes.
+//! What the audit helper tells the exporter: status and rules, and its panics, each as a
+//! [frame](crate::audit::frame). The exporter sends nothing; the helper ends when the exporter's side closes.
 
 use std::io::{self, Read, Write};
-use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::pace::Rhythm;
-
-/// Longer than any frame of a helper in its right mind: 1 MiB of rule keys.
-const MAX_BYTES: u32 = 1 << 20;
+use crate::audit::frame;
 
 /// What the helper tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Frame {
     /// The payload of a status reply that has just come.
     Status(Vec<u8>),
@@ -31,85 +28,32 @@ pub(crate) enum Frame {
 }
 
 impl Frame {
+    /// What a panic said, shortened.
+    pub(crate) fn panicked(thread: &str, text: &str) -> Self {
+        Self::Panicked(thread.to_owned(), frame::shorten(text).to_owned())
+    }
+
     /// Writes the frame at once.
-    pub(crate) fn send(&self, mut to: impl Write) -> io::Result<()> {
-        let (kind, payload) = match self {
-            Self::Status(payload) => (b'S', payload.clone()),
-            Self::Rules(count, keys) => {
-                // A key has no newline: auditctl takes it from an argument, and the kernel's own
-                // separator is 0x01.
-                let mut payload = count.to_le_bytes().to_vec();
-                payload.extend(keys.join(&b'\n'));
-                (b'R', payload)
-            }
-            Self::Refused(errno) => (b'E', errno.to_le_bytes().to_vec()),
-            Self::Unanswered => (b'U', Vec::new()),
-            Self::Rhythm(rhythm) => {
-                let mut payload = vec![u8::from(rhythm.panics)];
-                let sleeping = u32::try_from(rhythm.sleeping).unwrap_or(u32::MAX);
-                let spacing = u32::try_from(rhythm.spacing.as_millis()).unwrap_or(u32::MAX);
-                payload.extend(sleeping.to_le_bytes());
-                payload.extend(spacing.to_le_bytes());
-                (b'P', payload)
-            }
-            Self::Crowded(count) => (b'C', count.to_le_bytes().to_vec()),
-            Self::Panicked(thread, text) => (b'B', format!("{thread}\n{text}").into_bytes()),
-        };
-        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        if length > MAX_BYTES {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        let mut bytes = vec![kind];
-        bytes.extend(length.to_le_bytes());
-        bytes.extend(payload);
-        to.write_all(&bytes)
+    ///
+    /// # Errors
+    /// As those of [`frame::send`].
+    pub(crate) fn send(&self, to: impl Write) -> io::Result<()> {
+        frame::send(self, to)
     }
 
     /// Reads the next frame, waiting for it.
     ///
     /// # Errors
-    /// `UnexpectedEof` when the helper has ended, `InvalidData` when it sends nonsense.
-    pub(crate) fn receive(mut from: impl Read) -> io::Result<Self> {
-        let mut head = [0; 5];
-        from.read_exact(&mut head)?;
-        let length = u32::from_le_bytes([head[1], head[2], head[3], head[4]]);
-        if length > MAX_BYTES {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        let mut payload = vec![0; length as usize];
-        from.read_exact(&mut payload)?;
-        Self::decode(head[0], &payload).ok_or_else(|| io::ErrorKind::InvalidData.into())
-    }
-
-    fn decode(kind: u8, payload: &[u8]) -> Option<Self> {
-        let word = |at: usize| payload.get(at..at + 4)?.first_chunk().copied();
-        Some(match kind {
-            b'S' => Self::Status(payload.to_vec()),
-            b'R' => {
-                let keys = payload.get(4..)?.split(|&byte| byte == b'\n');
-                let keys = keys.filter(|key| !key.is_empty()).map(<[u8]>::to_vec).collect();
-                Self::Rules(u32::from_le_bytes(word(0)?), keys)
-            }
-            b'E' => Self::Refused(i32::from_le_bytes(word(0)?)),
-            b'U' => Self::Unanswered,
-            b'P' => Self::Rhythm(Rhythm {
-                panics: *payload.first()? != 0,
-                sleeping: u32::from_le_bytes(word(1)?) as usize,
-                spacing: Duration::from_millis(u32::from_le_bytes(word(5)?).into()),
-            }),
-            b'C' => Self::Crowded(u32::from_le_bytes(word(0)?)),
-            b'B' => {
-                let text = String::from_utf8_lossy(payload);
-                let (thread, text) = text.split_once('\n')?;
-                Self::Panicked(thread.to_owned(), text.to_owned())
-            }
-            _ => return None,
-        })
+    /// As those of [`frame::receive`].
+    pub(crate) fn receive(from: impl Read) -> io::Result<Self> {
+        frame::receive(from)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -118,13 +62,14 @@ mod tests {
         let rhythm = Rhythm { sleeping: 3, spacing: Duration::from_millis(37_500), panics: true };
         let frames = [
             Frame::Status(vec![1; 44]),
-            Frame::Rules(2, vec![b"telltale_kill".to_vec(), b"\xff".to_vec()]),
+            Frame::Rules(2, vec![b"telltale_kill".to_vec(), b"\xff\n\x00".to_vec(), vec![]]),
             Frame::Rules(0, vec![]),
             Frame::Refused(1),
             Frame::Unanswered,
             Frame::Rhythm(rhythm),
             Frame::Crowded(12),
-            Frame::Panicked("audit-ask".to_owned(), "two\nlines".to_owned()),
+            Frame::panicked("audit-ask", "two\nlines"),
+            Frame::panicked("audit-ask", &"long".repeat(1 << 20)),
         ];
         let mut bytes = Vec::new();
         for frame in &frames {
@@ -138,10 +83,28 @@ mod tests {
         assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof);
     }
 
+    #[test]
+    fn an_unknown_frame_is_an_error() {
+        for bytes in [&[1, 0, 0, 0, 7][..], &[1, 0, 0, 0, 255], &[0, 0, 0, 0], &[2, 0, 0, 0, 3, 0]]
+        {
+            let error = Frame::receive(bytes).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{bytes:?}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn any_bytes_are_survived(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..100), length in 0..100_u32,
+        ) {
             let _ = Frame::receive(&bytes[..]);
+            // The same behind a length, so that more than the length is looked at.
+            bytes.splice(..0, length.to_le_bytes());
+            if let Ok(frame) = Frame::receive(&bytes[..]) {
+                let mut again = Vec::new();
+                frame.send(&mut again).unwrap();
+                prop_assert_eq!(Frame::receive(&again[..]).unwrap(), frame);
+            }
         }
     }
 }

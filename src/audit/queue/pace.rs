@@ -7,6 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 /// Threads that may sleep at one time.
 pub(crate) const ASKERS: usize = ALL as usize;
 
@@ -48,7 +50,7 @@ pub(crate) enum Turn {
 }
 
 /// What the questions are like, for those who read the answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rhythm {
     /// Askers that sleep.
     pub sleeping: usize,

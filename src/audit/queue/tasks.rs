@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sys::task_stat::TaskStat;
+
 /// Name of every thread of the helper; tells its sleepers from others in `/proc`.
 pub(super) const HELPER: &str = "telltale-audit";
 
@@ -17,17 +19,12 @@ pub(super) fn panics_after() -> Option<Duration> {
 
 /// Whether the process is stopped by a signal.
 pub(super) fn is_stopped(pid: u32) -> bool {
-    let state = task_state_and_parent(&format!("/proc/{pid}/stat"));
-    state.is_some_and(|(state, _)| matches!(state, b'T' | b't'))
+    read_stat(&format!("/proc/{pid}/stat")).is_some_and(TaskStat::is_stopped)
 }
 
-/// The state letter and the parent in a `stat` file; the name before them may contain anything but ends with the
-/// last parenthesis.
-fn task_state_and_parent(path: &str) -> Option<(u8, u32)> {
-    let stat = std::fs::read(path).ok()?;
-    let end = stat.iter().rposition(|&byte| byte == b')')?;
-    let mut fields = std::str::from_utf8(stat.get(end + 1..)?).ok()?.split_ascii_whitespace();
-    Some((fields.next()?.bytes().next()?, fields.next()?.parse().ok()?))
+/// What a `stat` file says; `None` where the task is gone.
+fn read_stat(path: &str) -> Option<TaskStat> {
+    TaskStat::parse(&std::fs::read(path).ok()?)
 }
 
 /// Askers of helpers that have ended, or whose exporter has, and that still sleep in the kernel: threads of our name
@@ -35,8 +32,8 @@ fn task_state_and_parent(path: &str) -> Option<(u8, u32)> {
 pub(super) fn count_stale_sleepers() -> u32 {
     let uid = format!("Uid:\t{}\t", rustix::process::getuid().as_raw());
     let comm = |pid: u32| std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let parent = |own: u32| task_state_and_parent(&format!("/proc/{own}/stat"));
-    let exporter = parent(std::process::id()).map(|(_, parent)| comm(parent));
+    let stat = |pid: u32| read_stat(&format!("/proc/{pid}/stat"));
+    let exporter = stat(std::process::id()).map(|own| comm(own.parent));
     let mut sleepers = 0;
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let name = process.file_name();
@@ -45,15 +42,15 @@ pub(super) fn count_stale_sleepers() -> u32 {
             continue;
         }
         // The leader of one that has ended is a zombie until the last of its threads wakes.
-        let serves = parent(pid)
-            .is_some_and(|(state, parent)| state != b'Z' && Some(comm(parent)) == exporter);
+        let serves =
+            stat(pid).is_some_and(|stat| !stat.has_ended() && Some(comm(stat.parent)) == exporter);
         let status = std::fs::read_to_string(process.path().join("status")).unwrap_or_default();
         if serves || !status.contains(&uid) {
             continue;
         }
         for task in std::fs::read_dir(process.path().join("task")).into_iter().flatten().flatten() {
-            let state = task_state_and_parent(&task.path().join("stat").display().to_string());
-            sleepers += u32::from(state.is_some_and(|(state, _)| state == b'D'));
+            let stat = read_stat(&task.path().join("stat").display().to_string());
+            sleepers += u32::from(stat.is_some_and(|stat| stat.state == b'D'));
         }
     }
     sleepers

@@ -118,7 +118,7 @@ pub(super) fn by_log(files: &[PathBuf]) -> Vec<(u32, &Path)> {
         let directory = path.parent().unwrap_or_else(|| Path::new("")).as_os_str().as_bytes();
         let name = path.file_name().unwrap_or_default().as_bytes();
         let plain = rotated::plain(name).0;
-        let base = rotated::bases(name).next().unwrap_or_else(|| plain.to_vec());
+        let base = rotated::log_name_of(name);
         let inside = |name: &[u8]| [directory, b"/", name].concat();
         let copy = given.entry(inside(plain)).or_default();
         let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX).saturating_add(1);

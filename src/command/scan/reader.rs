@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::tally::Tally;
 use crate::command::input::Input;
 
+use crate::journal::Entry;
 use crate::journal::export::{self, Export};
 use crate::log_line::dmesg::{self, Dmesg};
 use crate::log_line::kernel_clock::When;
@@ -149,9 +150,9 @@ fn of_record(record: &Record<'_>, when: When, tally: &mut Tally<'_>) {
     }
 }
 
-fn journal(entry: &export::Entry, tally: &mut Tally<'_>) {
+fn journal(entry: &Entry<'_>, tally: &mut Tally<'_>) {
     for line in entry.lines() {
-        tally.line(&line, entry.when(), entry.audit());
+        tally.line(&line, entry.when(), entry.audit);
     }
 }
 

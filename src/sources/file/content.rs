@@ -8,7 +8,7 @@ mod tests;
 use std::fs::{File, Metadata};
 use std::hash::{Hash, Hasher};
 use std::io::{self, BufReader};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,12 +16,10 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 use crate::decode::{Decoder, Form};
+use crate::sys::open::open_regular_file;
 
 /// How many bytes at its start, and before a position, identify a file.
 pub(super) const SPAN: usize = 1024;
-
-/// `SYSFS_MAGIC` of `include/uapi/linux/magic.h`.
-const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
 
 /// From the same file.
 const OVERLAYFS_SUPER_MAGIC: rustix::fs::FsWord = 0x794c_7630;
@@ -183,28 +181,12 @@ pub(super) enum Chunk {
     Truncated,
 }
 
-/// Opens a file, if it is a regular one with lines in it.
+/// Opens a regular file, and says which it is.
 ///
 /// # Errors
-/// Those of the system; a directory, FIFO, device or file of procfs or sysfs is `InvalidInput`.
+/// As those of [`open_regular_file`].
 pub(super) fn open(path: &Path) -> io::Result<(File, FileId)> {
-    let refuse = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    // Looked at first: opening a device can have effects of its own.
-    if !std::fs::metadata(path)?.is_file() {
-        return refuse("not a regular file");
-    }
-    // And it may be a FIFO by now, whose writer open would wait for.
-    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = File::options().read(true).custom_flags(nonblocking).open(path)?;
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return refuse("not a regular file");
-    }
-    // Files of procfs look regular, have no size, and some lose what is read from them.
-    let magic = rustix::fs::fstatfs(&file)?.f_type;
-    if magic == rustix::fs::PROC_SUPER_MAGIC || magic == SYSFS_MAGIC {
-        return refuse("not a log but a kernel's file");
-    }
+    let (file, meta) = open_regular_file(path)?;
     Ok((file, id(&meta)))
 }
 

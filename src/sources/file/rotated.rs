@@ -118,6 +118,31 @@ pub(crate) fn siblings(path: &Path) -> io::Result<Vec<Sibling>> {
     Err(io::Error::new(io::ErrorKind::ResourceBusy, "its rotated files change all the time"))
 }
 
+/// The log at `path` and its rotated files, as they are there: for who reads all of them once.
+///
+/// # Errors
+/// As those of [`siblings`].
+pub(crate) fn log_and_siblings(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let siblings = siblings(path)?;
+    // What says that the log is not there is the reading of it, where there is nothing else.
+    let log = (siblings.is_empty() || path.exists()).then(|| path.to_owned());
+    Ok(log.into_iter().chain(siblings.into_iter().map(|one| one.path)).collect())
+}
+
+/// The name of the log that a file is of, going by names alone: its own, or that of which it is a rotated file.
+pub(crate) fn log_name_of(name: &[u8]) -> Vec<u8> {
+    bases(name).next().unwrap_or_else(|| plain(name).0.to_vec())
+}
+
+/// Leaves out each compressed file that is there uncompressed too: while it is compressed, it is there twice.
+pub(crate) fn leave_out_twins(files: &mut Vec<PathBuf>) {
+    let all: BTreeSet<PathBuf> = files.iter().cloned().collect();
+    files.retain(|path| {
+        let (plain, is_compressed) = plain(path.as_os_str().as_bytes());
+        !is_compressed || !all.contains(Path::new(OsStr::from_bytes(plain)))
+    });
+}
+
 fn list(path: &Path) -> io::Result<Vec<Sibling>> {
     let (Some(directory), Some(base)) = (path.parent(), path.file_name()) else {
         return Ok(Vec::new());
@@ -260,6 +285,33 @@ mod tests {
         let by_log = list_by_log(dir.path()).unwrap();
         assert_eq!(by_log[OsStr::new("log")].len(), 3);
         assert_eq!(by_log[OsStr::new("logs")].len(), 1);
+    }
+
+    #[test]
+    fn all_files_of_a_log_and_none_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        assert_eq!(log_and_siblings(&path("audit.log")).unwrap(), [path("audit.log")]);
+        for name in
+            ["audit.log.1", "audit.log.2.gz", "audit.log.save", "audit.log2", "audit.log.1.gz"]
+        {
+            std::fs::write(path(name), name).unwrap();
+        }
+        let found = || BTreeSet::from_iter(log_and_siblings(&path("audit.log")).unwrap());
+        let rotated = BTreeSet::from([path("audit.log.1"), path("audit.log.2.gz")]);
+        assert_eq!(found(), rotated);
+        std::fs::write(path("audit.log"), "").unwrap();
+        assert_eq!(found(), &rotated | &BTreeSet::from([path("audit.log")]));
+
+        for (name, log) in
+            [("syslog.1", "syslog"), ("syslog.gz", "syslog"), ("m-20261121.xz", "m"), ("-", "-")]
+        {
+            assert_eq!(log_name_of(name.as_bytes()), log.as_bytes(), "{name}");
+        }
+        let mut files: Vec<_> =
+            ["a", "a.zst", "b.gz", "c.1", "c.1.bz2", "-"].map(PathBuf::from).into();
+        leave_out_twins(&mut files);
+        assert_eq!(files, ["a", "b.gz", "c.1", "-"].map(PathBuf::from));
     }
 
     /// log4j2's default: the highest number is the newest.

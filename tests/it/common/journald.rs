@@ -93,14 +93,14 @@ impl Follower {
             let outcome = self.reader.read(max_bytes, Instant::now(), |entry| {
                 count += 1;
                 seen.push(Seen {
-                    realtime: entry.realtime_usec,
+                    realtime: entry.realtime_usec.unwrap(),
                     message: entry.message.to_vec(),
                     identifier: entry.identifier.map(<[u8]>::to_vec),
                     pid: entry.pid,
                     priority: entry.priority,
                     transport: entry.transport.to_vec(),
                     hostname: entry.hostname.to_vec(),
-                    boot: entry.boot_id,
+                    boot: entry.boot_id.unwrap(),
                 });
             });
             assert_eq!(outcome.entries, count);

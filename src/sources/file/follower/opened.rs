@@ -126,8 +126,8 @@ mod tests {
     fn a_file_is_the_one_that_was_listed_under_whatever_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
-        std::fs::write(path("log.1"), "newer\n").unwrap();
         std::fs::write(path("log.2"), "older\n").unwrap();
+        std::fs::write(path("log.1"), "newer\n").unwrap();
         let listed = rotated::siblings(&path("log")).unwrap();
         std::fs::rename(path("log.2"), path("log.3")).unwrap();
         std::fs::rename(path("log.1"), path("log.2")).unwrap();
