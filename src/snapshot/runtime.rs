@@ -50,7 +50,7 @@ impl RuntimeFile {
         directory: &Path,
         state: &Path,
     ) -> Result<(Self, Option<Vec<u8>>), Refused> {
-        let boot = boot::read_id(Path::new("/proc"))?;
+        let boot = boot::read_boot_id(Path::new("/proc"))?.to_be_bytes();
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         // Not canonical: the disk may hang.
         let state = std::path::absolute(state)?;
