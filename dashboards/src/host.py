@@ -11,7 +11,7 @@ from query import (
 from signatures import what_to_do
 
 USE, LEFT = per_host(USER_USE), per_host(ROOM)
-AXIS = 150  # room for the names of alerts, in all graphs: one time axis
+AXIS = 180  # room for the names of alerts, in all graphs: one time axis
 COMMANDS = "telltale_user_command_tasks{@host}"
 PAGE = "topk by (job, instance) (1, telltale_exporter_page_info{@host})"
 UP = values(v0=("down", t.RED), v1=("up", t.CALM))
@@ -24,7 +24,7 @@ def build():
         " kills of one machine under each other, on one time axis. An alert leads here.", one_host=True)
     board.tile_row(answers())
     board.top((7, (what_is_wrong("What is wrong here?", one_host=True), 24)),
-              (5, (when_it_began("Which alerts fired when?", AXIS), 24)),
+              (6, (when_it_began("Which alerts fired when?", AXIS), 24)),
               (6, (ceilings(), 24)), (6, (commands(), 24)), (5, (queue(), 24)), (6, (lines(), 24)),
               (5, (kills(), 24)), (10, (what_to_do("What did its logs say, and what is to be done?", one_host=True), 24)))
     return board.build()
@@ -33,7 +33,7 @@ def build():
 def answers():
     yield stat(
         "Exporter", "Whether the exporter of this host answers Prometheus (up); leads to its own page"
-        " (telltale_exporter_page_info). While it is down nothing else here is known.", f"up{{@host}} * on (job, instance) group_left (url) ({PAGE}) or (up{{@host}} {OUR_TARGETS})", mappings=[UP],
+        " (telltale_exporter_page_info). While it is down nothing else here is known.", f"up{{@host}} * on (job, instance) group_left (url) ({PAGE}) or on (job, instance) (up{{@host}} {OUR_TARGETS})", mappings=[UP],
         level=t.EXPORTER_DOWN_OF_ONE, links=[OWN_PAGE, whole("exporter")])
     yield stat(
         "Critical", "Telltale's alerts with severity critical that fire now on this host (ALERTS).",

@@ -8,7 +8,7 @@ from query import DATASOURCE, counted_in, target
 from thresholds import CALM, FAINT, GREY, NONE
 
 LAST, MAX, SUM = "lastNotNull", "max", "sum"
-LEGEND_WIDTH = 330  # the same in all panels, so that their times stand under each other
+LEGEND_WIDTH = 330
 AXIS_WIDTH = 70
 UNKNOWN = "unknown"
 # The default port and our name say nothing; the labels, by which links go, keep them.
@@ -54,22 +54,24 @@ def stat(title, description, expr, *, legend=None, unit="none", decimals=0, leve
 
 def graph(title, description, targets, *, unit, decimals=None, level=NONE, no_value, links=(),
           stack=False, bars=False, full=None, overrides=(), legend=True, lowest_first=False, points=False, narrow=False,
-          axis=AXIS_WIDTH, fill=0):
+          axis=None, fill=0):
     """How something went; thresholds are drawn as lines. `full` is the top of the axis, unless it goes beyond.
 
-    The legend stands beside it, of a narrow one below.
+    The legend stands beside it, of a narrow one below; with an `axis` of its own in one line below, so that the times of
+    all panels stand under each other.
     """
     panel = add_targets(timeseries.Panel(), targets).with_transformation(HOST_NAMES)
-    panel = panel.line_width(2).fill_opacity(fill).axis_width(axis).min(0)
+    panel = panel.line_width(2).fill_opacity(fill).axis_width(axis or AXIS_WIDTH).min(0)
     panel = panel.show_points(c.VisibilityMode.AUTO)
     panel = panel.tooltip(common.VizTooltipOptions().mode(c.TooltipDisplayMode.MULTI)
                           .sort(c.SortOrder.DESCENDING))
     calc = SUM if bars or points else LAST
     options = common.VizLegendOptions().show_legend(legend).placement(
-        c.LegendPlacement.BOTTOM if narrow else c.LegendPlacement.RIGHT)
-    if not narrow:
+        c.LegendPlacement.BOTTOM if narrow or axis else c.LegendPlacement.RIGHT)
+    if not narrow and not axis:
         options = options.width(LEGEND_WIDTH)
-    options = options.display_mode(c.LegendDisplayMode.TABLE).calcs([calc] if bars or points else [LAST, MAX])
+    in_line = c.LegendDisplayMode.LIST if axis else c.LegendDisplayMode.TABLE
+    options = options.display_mode(in_line).calcs([calc] if bars or points else [LAST, MAX])
     options = options.sort_by("Total" if bars or points else "Last *").sort_desc(not lowest_first)
     panel = panel.legend(options)
     if bars:
@@ -112,10 +114,8 @@ def bars(title, description, expr, legend, *, unit, decimals=None, level=NONE, n
 
 def states(title, description, targets, *, mappings, no_value, links=(), level=NONE, legend=False, axis=None):
     """In which state something was, and when it changed."""
-    options = common.VizLegendOptions().show_legend(legend or bool(axis)).display_mode(c.LegendDisplayMode.LIST)
-    options = options.placement(c.LegendPlacement.RIGHT if axis else c.LegendPlacement.BOTTOM)
-    if axis:
-        options = options.width(LEGEND_WIDTH)
+    options = common.VizLegendOptions().show_legend(legend).display_mode(c.LegendDisplayMode.LIST)
+    options = options.placement(c.LegendPlacement.BOTTOM)
     panel = (add_targets(statetimeline.Panel(), targets).with_transformation(HOST_NAMES)
              .merge_values(True).row_height(0.8)
              .show_value(c.VisibilityMode.NEVER).fill_opacity(80).line_width(0)

@@ -56,7 +56,8 @@ pub(crate) fn find(name: &str) -> Option<&'static str> {
 
 /// Their names, one a line.
 pub(crate) fn list() -> String {
-    RUNBOOKS.iter().map(|(name, _)| format!("/runbooks/{name}\n")).collect()
+    let lines: Vec<_> = RUNBOOKS.iter().map(|(name, _)| format!("/runbooks/{name}")).collect();
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]

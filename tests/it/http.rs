@@ -233,3 +233,17 @@ fn silent_clients_however_many_do_not_lock_others_out() {
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     drop(silent);
 }
+
+#[test]
+fn runbooks_are_read_from_the_binary() {
+    let exporter = Exporter::start(&[]);
+    let page = exporter.get("/runbooks/TelltaleUserCannotFork");
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains("## Fix it now") && page.text().contains("한국어"));
+    let other = exporter.get("/runbooks/TelltaleOfNobody");
+    assert_eq!(other.status, 404);
+    assert!(other.text().contains("/runbooks/TelltaleOomKill"), "{}", other.text());
+    assert!(exporter.get("/runbooks").text().lines().count() > 30);
+    let url = format!("telltale_exporter_page_info{{url=\"http://{}/\"}}", exporter.address);
+    assert_eq!(exporter.scrape().get(&url), Some(1.0));
+}
