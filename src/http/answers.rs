@@ -57,13 +57,11 @@ fn runbook(request: &Request<Incoming>) -> Answer {
     let Some(name) = routes::runbook_of(request.uri().path()) else {
         return text(StatusCode::OK, runbooks::list());
     };
-    match runbooks::find(name) {
-        Some(page) => compressed(request.headers(), "text/plain; charset=utf-8", page.into()),
-        None => {
-            let known = format!("no such runbook; there are\n{}", runbooks::list());
-            text(StatusCode::NOT_FOUND, known)
-        }
-    }
+    let Some(page) = runbooks::find(name) else {
+        let known = format!("no such runbook; there are\n{}", runbooks::list());
+        return text(StatusCode::NOT_FOUND, known);
+    };
+    compressed(request.headers(), "text/plain; charset=utf-8", page.into())
 }
 
 async fn scrape(exporter: &Exporter, request: &Request<Incoming>) -> Answer {

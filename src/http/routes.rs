@@ -29,7 +29,11 @@ pub(super) const ROUTES: &[Route] = &[
     route("/kills", Handler::KillsPage, "who signalled whom, whose forks failed, what was ended"),
     route("/api/v1/kills", Handler::KillsJson, "the same as JSON"),
     route("/api/v1/forks", Handler::ForksJson, "failed forks as JSON"),
-    route(RUNBOOKS, Handler::Runbooks, "what to do about an alert; `/runbooks/TelltaleOomKill` is one"),
+    route(
+        RUNBOOKS,
+        Handler::Runbooks,
+        "what to do about an alert; `/runbooks/TelltaleOomKill` is one",
+    ),
     route(DEFAULT_TELEMETRY_PATH, Handler::Metrics, "metrics for Prometheus"),
     route("/-/healthy", Handler::Healthy, "it runs"),
     route("/-/ready", Handler::Ready, "it answers"),
@@ -155,7 +159,17 @@ mod tests {
                 assert!(why.ends_with("give one like /metrics") && !why.contains('\n'), "{why}");
             }
         }
-        for path in ["/-", "/-/", "/-/metrics", "/api", "/api/", "/api/v2/x", "/runbooks/x", "/a//b", "//host"] {
+        for path in [
+            "/-",
+            "/-/",
+            "/-/metrics",
+            "/api",
+            "/api/",
+            "/api/v2/x",
+            "/runbooks/x",
+            "/a//b",
+            "//host",
+        ] {
             assert!(parse_telemetry_path(path).is_err(), "{path}");
         }
         for path in
