@@ -65,7 +65,7 @@ pub mod internals {
     pub use crate::logs::signature::{Signature, Wording};
     pub use crate::logs::{catalog, header};
     pub use crate::supervised::FAULTS;
-    pub use crate::users::cgroups::Hierarchy;
+    pub use crate::users::hierarchy::Hierarchy;
     pub use crate::users::scan::Scanner;
     pub use crate::users::table::usage_by_user;
 

@@ -5,6 +5,7 @@
 //! Here the sums become the [`report`] and are exported.
 
 pub(crate) mod cgroups;
+pub(crate) mod hierarchy;
 pub(crate) mod host;
 pub(crate) mod limits;
 pub(crate) mod names;
@@ -13,6 +14,7 @@ pub(crate) mod report;
 pub(crate) mod scan;
 pub(crate) mod status;
 pub(crate) mod table;
+mod view;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -24,7 +26,7 @@ use crate::collector::{Collector, Error, Found};
 use crate::config;
 use crate::live::{Live, lock};
 use crate::peak::Peak;
-use cgroups::Hierarchy;
+use hierarchy::Hierarchy;
 use names::Shown;
 use report::Report;
 use scan::Scanner;
@@ -94,9 +96,11 @@ impl Collector for Users {
             .map_err(|error| format!("cannot read the processes of this host: {error}"))?;
         let rooms = self.cgroups.as_ref().map(|cgroups| cgroups.rooms(self.scanner.table()));
         if rooms.as_ref().is_some_and(|rooms| rooms.cut) {
-            found.warnings.push(cgroups::CUT.to_owned());
+            found.warnings.push(hierarchy::CUT.to_owned());
         }
-        let rooms = rooms.map(|rooms| rooms.processes);
+        if rooms.as_ref().is_some_and(|rooms| rooms.outside) {
+            found.warnings.push(hierarchy::OUTSIDE.to_owned());
+        }
         let mut users = table::usage_by_user(self.scanner.table(), rooms.as_ref());
         self.push_peaks(users.iter().map(|(&uid, usage)| (uid, usage.tasks)));
         for &uid in self.peaks.keys() {

@@ -5,6 +5,7 @@ mod logs;
 pub(crate) mod stories;
 
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,7 +154,10 @@ fn users(report: &Report) -> Table {
             row.peak.to_string(),
             limit(usage.limits.map(|(lowest, _)| lowest), "–"),
             limit(usage.rlimit_room(), "–"),
-            limit(usage.cgroup.map(|cgroup| cgroup.room), "–"),
+            match (&usage.cgroup, usage.cgroup_room()) {
+                (None, _) => "–".to_owned(),
+                (Some(_), room) => limit(room, "unknown"),
+            },
             verdict(row),
             commands(row),
         ];
@@ -191,13 +195,31 @@ fn audit(view: &audit::View) -> Table {
 
 fn verdict(row: &Row) -> String {
     let usage = &row.usage;
-    match usage.nearness() {
-        _ if usage.blocked == 1 => "1 process cannot fork".to_owned(),
-        _ if usage.blocked > 1 => format!("{} processes cannot fork", usage.blocked),
-        near if near >= 1.0 => "cgroup is full".to_owned(),
-        near if near > 0.0 => format!("{:.0} % used", near * 100.0),
-        _ => String::new(),
+    let unseen = usage.cgroup_unknown > 0 || usage.own_pid_max.is_some();
+    let mut parts = match usage.nearness() {
+        _ if usage.blocked == 1 => vec!["1 process cannot fork".to_owned()],
+        _ if usage.blocked > 1 => vec![format!("{} processes cannot fork", usage.blocked)],
+        near if near >= 1.0 => match usage.cgroup.as_ref().and_then(|c| c.fullest.as_deref()) {
+            Some(path) => {
+                vec![format!("cgroup /{} is full", text::label(path.as_os_str().as_bytes()))]
+            }
+            None => vec!["cgroup is full".to_owned()],
+        },
+        // What is seen of it says little where another ceiling is not seen.
+        near if near >= 0.005 || (near > 0.0 && !unseen) => {
+            vec![format!("{:.0} % used", near * 100.0)]
+        }
+        _ => Vec::new(),
+    };
+    if usage.cgroup_unknown > 0 {
+        parts.push("cgroup not seen, see the notes".to_owned());
     }
+    if let Some(pid) = usage.own_pid_max {
+        parts.push(format!(
+            "pid_max of a container may be nearer: nsenter -t {pid} -p cat /proc/sys/kernel/pid_max"
+        ));
+    }
+    parts.join("; ")
 }
 
 fn commands(row: &Row) -> String {

@@ -8,6 +8,7 @@
 use procfs::sys::kernel::Version;
 use rustix::io::Result;
 
+use super::status;
 use crate::sys::proc::Proc;
 use crate::sys::userns;
 
@@ -16,6 +17,9 @@ const IDENTITY: [u32; 3] = [0, 0, u32::MAX];
 
 /// The first kernel that charges tasks in a namespace to its owner.
 const CHARGES_OWNER: Version = Version { major: 5, minor: 14, patch: 0 };
+
+/// The first kernel whose `kernel.pid_max` is that of the pid namespace.
+const PID_MAX_OF_NAMESPACES: Version = Version { major: 6, minor: 14, patch: 0 };
 
 /// `CAP_SYS_ADMIN` and `CAP_SYS_RESOURCE`: either exempts from the process limit.
 const EXEMPTING: u64 = 1 << 21 | 1 << 24;
@@ -27,6 +31,8 @@ pub(crate) struct Charging {
     /// Whether ours is the initial namespace, the only one whose root and capabilities exempt.
     initial: bool,
     charges_owner: bool,
+    /// Whether each pid namespace has a `pid_max` of its own.
+    pub pid_max_of_namespaces: bool,
 }
 
 /// Where a process stands.
@@ -43,14 +49,13 @@ impl Charging {
     pub(crate) fn read(proc: &Proc) -> Self {
         let mut own = Vec::new();
         let own = proc.read("self/uid_map", &mut own).is_ok().then_some(own);
-        let mut release = Vec::new();
+        let release = read_release(proc);
         // A release we cannot read is that of a new kernel rather than of a very old one.
-        let charges_owner = match proc.read("sys/kernel/osrelease", &mut release) {
-            Ok(_) => version(&release).is_none_or(|version| version >= CHARGES_OWNER),
-            Err(_) => true,
-        };
+        let since = |first| release.is_none_or(|release| release >= first);
+        let charges_owner = since(CHARGES_OWNER);
+        let pid_max_of_namespaces = since(PID_MAX_OF_NAMESPACES);
         let initial = own.as_deref().is_none_or(|own| lines(own).eq([IDENTITY]));
-        Self { own, initial, charges_owner }
+        Self { own, initial, charges_owner, pid_max_of_namespaces }
     }
 
     /// Whom a process of this real uid, with these effective capabilities, is charged to.
@@ -107,6 +112,26 @@ fn lines(map: &[u8]) -> impl Iterator<Item = [u32; 3]> {
         let mut next = || numbers.next()?.ok();
         Some([next()?, next()?, next()?])
     })
+}
+
+/// The release of the kernel behind `proc`.
+fn read_release(proc: &Proc) -> Option<Version> {
+    let mut release = Vec::new();
+    proc.read("sys/kernel/osrelease", &mut release).ok()?;
+    version(&release)
+}
+
+/// Whether the `pid_max` that we read is that of our pid namespace, while `proc` lists another.
+pub(crate) fn foreign_pid_max(proc: &Proc) -> bool {
+    if read_release(proc).is_some_and(|release| release < PID_MAX_OF_NAMESPACES) {
+        return false;
+    }
+    let mut file = Vec::new();
+    match proc.read("self/status", &mut file) {
+        Ok(_) => status::parse(&file).is_some_and(|status| status.pid_namespaces > 1),
+        // A directory of fixtures has no `self`, or not all of it; procfs has it for whoever it lists.
+        Err(_) => proc.is_procfs(),
+    }
 }
 
 fn version(release: &[u8]) -> Option<Version> {

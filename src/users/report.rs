@@ -132,7 +132,7 @@ impl Report {
                 metrics.add(&LIMIT, &with("bound", "highest"), highest.value());
                 metrics.add(&BLOCKED, &labels, usage.blocked as f64);
             }
-            let rooms = [("rlimit", usage.rlimit_room()), ("cgroup", usage.cgroup.map(|c| c.room))];
+            let rooms = [("rlimit", usage.rlimit_room()), ("cgroup", usage.cgroup_room())];
             for (ceiling, room) in rooms {
                 if let Some(room) = room {
                     metrics.add(&HEADROOM, &with("ceiling", ceiling), Limit::value(room));

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use procfs::prelude::*;
 use rustix::io::{Errno, Result};
 
-use super::cgroups::Version;
+use super::hierarchy::Version;
 use super::limits;
 use super::namespaces::Charging;
 use super::status::{self, Status};
@@ -147,7 +147,8 @@ impl Scanner {
             known.threads = status.threads;
             return Ok(());
         }
-        let Status { command, state, real_uid, threads, effective_capabilities } = status;
+        let Status { command, state, real_uid, threads, effective_capabilities, .. } = status;
+        let own_pid_max = charging.pid_max_of_namespaces && status.pid_namespaces > 1;
         let place = charging.place(proc, pid, real_uid, effective_capabilities)?;
         let process = Process {
             inode,
@@ -159,6 +160,7 @@ impl Scanner {
             threads,
             place,
             nproc: None,
+            own_pid_max,
             cgroup: None,
         };
         self.table.insert(pid, process);
@@ -213,8 +215,7 @@ impl Scanner {
             self.try_read(pid, unseen, |this| {
                 proc.read(&format!("{pid}/cgroup"), &mut this.buffer)?;
                 if let Some(process) = this.table.get_mut(&pid) {
-                    let path = version.pids_path(&this.buffer).unwrap_or_default();
-                    process.cgroup = Some(path.into());
+                    process.cgroup = version.pids_path(&this.buffer).map(Into::into);
                 }
                 Ok(())
             })?;

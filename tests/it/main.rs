@@ -41,6 +41,7 @@ mod live_replaced;
 mod live_rotation;
 mod live_sources;
 mod live_state;
+mod live_unseen_ceilings;
 mod live_users;
 mod live_views;
 mod prometheus;
