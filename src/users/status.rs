@@ -78,7 +78,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Status<'_>> {
             Some(b'N') if name.is_none() => name = line.strip_prefix(b"Name:\t"),
             Some(b'N') => {
                 if let Some(pids) = line.strip_prefix(b"NSpid:\t") {
-                    let count = pids.split(u8::is_ascii_whitespace).filter(|p| !p.is_empty()).count();
+                    let count =
+                        pids.split(u8::is_ascii_whitespace).filter(|p| !p.is_empty()).count();
                     pid_namespaces = u32::try_from(count).unwrap_or(0);
                 }
             }

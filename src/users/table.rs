@@ -291,7 +291,10 @@ mod tests {
         let table = HashMap::from([(5, inside.clone()), (4, inside), (3, process(7, 1, u64::MAX))]);
         let rooms = Rooms::default();
         let user = &usage_by_user(&table, Some(&rooms))[&7];
-        assert_eq!((user.own_pid_max, user.rlimit_room(), user.cgroup_room()), (Some(4), None, None));
+        assert_eq!(
+            (user.own_pid_max, user.rlimit_room(), user.cgroup_room()),
+            (Some(4), None, None)
+        );
         let mut inside = process(7, 3, 10);
         inside.own_pid_max = true;
         let user = &usage_by_user(&HashMap::from([(5, inside)]), Some(&rooms))[&7];

@@ -76,9 +76,7 @@ impl View {
     pub(super) fn resolve(&self, root: &Path, path: &Path) -> Option<PathBuf> {
         let wanted = Relative::parse(path);
         match wanted.ups.cmp(&self.mount.ups) {
-            Ordering::Equal => {
-                wanted.down.strip_prefix(&self.mount.down).ok().map(Path::to_owned)
-            }
+            Ordering::Equal => wanted.down.strip_prefix(&self.mount.down).ok().map(Path::to_owned),
             // The kernel names the nearest common group: what goes less far up lies below a group between
             // the mount and us.
             Ordering::Less if self.mount.down.as_os_str().is_empty() => {
@@ -159,9 +157,10 @@ fn unescape(field: &[u8]) -> PathBuf {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&byte, tail)) = rest.split_first() {
-        let octal = tail.get(..3).filter(|_| byte == b'\\').and_then(|digits| {
-            u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
-        });
+        let octal = tail
+            .get(..3)
+            .filter(|_| byte == b'\\')
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
         plain.push(octal.unwrap_or(byte));
         rest = if octal.is_some() { &tail[3..] } else { tail };
     }
@@ -208,11 +207,15 @@ mod tests {
     #[test]
     fn a_private_namespace_with_the_hosts_mount_finds_itself_once() {
         // docker, and a pod: stripping the dots would name groups that do not exist.
-        let groups = ["docker/aa", "docker/bb", "system.slice/ssh.service", "kube/podA/ctrA", "kube/podB/x"];
+        let groups =
+            ["docker/aa", "docker/bb", "system.slice/ssh.service", "kube/podA/ctrA", "kube/podB/x"];
         let root = tree(&groups, "docker/aa");
         let docker = view("/../..", "/");
         let of = |view: &View, path| resolved(view, root.path(), path);
-        assert_eq!(of(&docker, "../../system.slice/ssh.service").as_deref(), Some("system.slice/ssh.service"));
+        assert_eq!(
+            of(&docker, "../../system.slice/ssh.service").as_deref(),
+            Some("system.slice/ssh.service")
+        );
         assert_eq!(of(&docker, "../bb").as_deref(), Some("docker/bb"));
         assert_eq!(of(&docker, "").as_deref(), Some("docker/aa"));
         assert_eq!(of(&docker, "deep/er").as_deref(), Some("docker/aa/deep/er"));

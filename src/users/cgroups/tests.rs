@@ -49,15 +49,12 @@ fn empty_cgroups_cost_no_walk_and_a_flood_of_them_hides_nobody() {
         groups.push((format!("user.slice/user-7.slice/decoy{nth}"), "0", "0"));
         groups.push((format!("user.slice/user-7.slice/empty/deep{nth}"), "0", "1"));
     }
-    let groups: Vec<_> =
-        groups.iter().map(|(path, now, max)| (&**path, *now, *max, 0)).collect();
+    let groups: Vec<_> = groups.iter().map(|(path, now, max)| (&**path, *now, *max, 0)).collect();
     let sysfs = sysfs("", &groups);
     let (walked, cut) = Hierarchy::find(sysfs.path()).unwrap().walk().unwrap();
     assert!(!cut && walked.len() == 5 + 60, "nothing below an empty one: {}", walked.len());
     let text = scrape(&mut Cgroups::new(sysfs.path()));
-    assert!(
-        text.contains("telltale_cgroup_tasks{cgroup=\"/system.slice/victim.service\"} 9\n")
-    );
+    assert!(text.contains("telltale_cgroup_tasks{cgroup=\"/system.slice/victim.service\"} 9\n"));
     assert_eq!(text.matches("\ntelltale_cgroup_tasks{").count(), NEAREST);
 }
 

@@ -69,7 +69,8 @@ fn the_tightest_group_above_decides() {
 
 #[test]
 fn what_cannot_be_looked_at_is_unknown_and_never_unlimited() {
-    let sysfs = sysfs("", &[("a", "3", "9", 0), ("odd", "3", "many", 0), ("odd/below", "1", "9", 0)]);
+    let sysfs =
+        sysfs("", &[("a", "3", "9", 0), ("odd", "3", "many", 0), ("odd/below", "1", "9", 0)]);
     fs::remove_file(sysfs.path().join("fs/cgroup/a/pids.current")).unwrap();
     let rooms = rooms(sysfs.path(), &["../outer", "a", "odd", "odd/below"]);
     assert!(rooms.processes.is_empty());
