@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::VERSION;
+use crate::collectors::Switches;
 use crate::command::{self, Command};
 use crate::http::Listen;
 use crate::logging::{LogFormat, LogLevel};
-use crate::{CollectorName, VERSION};
 
 /// What the user asked for on the command line.
 #[derive(Debug, Clone, Parser)]
@@ -23,7 +24,6 @@ use crate::{CollectorName, VERSION};
                   configuration.",
     disable_help_subcommand = true
 )]
-#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// What to do instead of serving.
     #[command(subcommand)]
@@ -68,54 +68,9 @@ pub(crate) struct Args {
     #[arg(long = "collector.users.exclude", value_name = "REGEX")]
     pub users_exclude: Option<String>,
 
-    /// Enable the users collector: tasks of each user against its limits (default)
-    #[arg(long = "collector.users", overrides_with = "no_users")]
-    users: bool,
-    /// Disable the users collector
-    #[arg(long = "no-collector.users", overrides_with = "users")]
-    no_users: bool,
-
-    /// Enable the audit collector: the kernel's audit queue and who empties it (default)
-    #[arg(long = "collector.audit", overrides_with = "no_audit")]
-    audit: bool,
-    /// Disable the audit collector
-    #[arg(long = "no-collector.audit", overrides_with = "audit")]
-    no_audit: bool,
-
-    /// Enable the cgroups collector: pids cgroups against their limits (default)
-    #[arg(long = "collector.cgroups", overrides_with = "no_cgroups")]
-    cgroups: bool,
-    /// Disable the cgroups collector
-    #[arg(long = "no-collector.cgroups", overrides_with = "cgroups")]
-    no_cgroups: bool,
-
-    /// Enable the host collector: all tasks against `pid_max` and threads-max (default)
-    #[arg(long = "collector.host", overrides_with = "no_host")]
-    host: bool,
-    /// Disable the host collector
-    #[arg(long = "no-collector.host", overrides_with = "host")]
-    no_host: bool,
-
-    /// Enable the logs collector: log lines whose meaning is known (default)
-    #[arg(long = "collector.logs", overrides_with = "no_logs")]
-    logs: bool,
-    /// Disable the logs collector
-    #[arg(long = "no-collector.logs", overrides_with = "logs")]
-    no_logs: bool,
-
-    /// Enable the logrotate collector: when it last ran, and last rotated each log (default)
-    #[arg(long = "collector.logrotate", overrides_with = "no_logrotate")]
-    logrotate: bool,
-    /// Disable the logrotate collector
-    #[arg(long = "no-collector.logrotate", overrides_with = "logrotate")]
-    no_logrotate: bool,
-
-    /// Enable the process collector: what the exporter itself uses (default)
-    #[arg(long = "collector.process", overrides_with = "no_process")]
-    process: bool,
-    /// Disable the process collector
-    #[arg(long = "no-collector.process", overrides_with = "process")]
-    no_process: bool,
+    /// Which collectors are on.
+    #[command(flatten)]
+    pub collectors: Switches,
 
     /// Lowest level that is logged
     #[arg(long = "log.level", value_enum, value_name = "LEVEL", default_value = "info")]
@@ -153,19 +108,6 @@ impl Args {
             Command::Scan(options) => command::scan::run(options, file),
             Command::Kills(options) => command::kills::run(options),
         })
-    }
-
-    /// Whether this collector is on; all are unless switched off.
-    pub(crate) fn enabled(&self, collector: CollectorName) -> bool {
-        !match collector {
-            CollectorName::Audit => self.no_audit,
-            CollectorName::Cgroups => self.no_cgroups,
-            CollectorName::Host => self.no_host,
-            CollectorName::Logrotate => self.no_logrotate,
-            CollectorName::Logs => self.no_logs,
-            CollectorName::Process => self.no_process,
-            CollectorName::Users => self.no_users,
-        }
     }
 }
 
@@ -219,6 +161,7 @@ fn telemetry_path(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collectors::CollectorName;
 
     fn parse(words: &[&str]) -> Result<Args, Stop> {
         let words = std::iter::once("telltale_exporter").chain(words.iter().copied());
@@ -238,20 +181,17 @@ mod tests {
         assert_eq!(args.listen[0].candidates[0].to_string(), "[::]:10121");
         assert_eq!(args.listen[0].candidates[1].to_string(), "0.0.0.0:10121");
         assert_eq!(args.telemetry_path, "/metrics");
-        for collector in CollectorName::ALL {
-            assert!(args.enabled(collector));
-        }
+        assert!(CollectorName::ALL.iter().all(|name| args.collectors.is_on(*name)));
     }
 
     #[test]
     fn collectors_are_switched_and_the_last_word_wins() {
-        for collector in CollectorName::ALL {
+        for &collector in CollectorName::ALL {
             let off = format!("--no-collector.{}", collector.as_str());
             let on = format!("--collector.{}", collector.as_str());
-            assert!(!parse(&[&off]).unwrap().enabled(collector));
-            assert!(parse(&[&on]).unwrap().enabled(collector));
-            assert!(parse(&[&off, &on]).unwrap().enabled(collector), "{on}");
-            assert!(!parse(&[&on, &off]).unwrap().enabled(collector), "{on}");
+            let is_on = |words: &[&str]| parse(words).unwrap().collectors.is_on(collector);
+            assert!(!is_on(&[&off]) && is_on(&[&on]), "{on}");
+            assert!(is_on(&[&off, &on]) && !is_on(&[&on, &off]), "{on}");
         }
     }
 

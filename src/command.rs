@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::{Subcommand, ValueEnum};
 
 use crate::config::Config;
-use crate::logs::catalog;
-use crate::logs::signature::Signature;
+use crate::signatures::catalog;
+use crate::signatures::signature::Signature;
 use crate::text;
 
 pub(crate) mod check;

@@ -4,22 +4,22 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use crate::CollectorName;
-use crate::audit::{self, Audit};
+use crate::audit::queue::{self, Audit};
 use crate::collector::{self, BOUND, Collector, Runner, Shown};
+use crate::collectors::{CollectorName, Switches};
 use crate::config::Config;
+use crate::exporter_process::OwnProcess;
+use crate::host::Host;
 use crate::live::Live;
-use crate::logs::logrotate::Logrotate;
-use crate::logs::signature::Signature;
-use crate::logs::{self, Logs};
+use crate::logrotate::Logrotate;
 use crate::metrics::{Desc, Metrics};
-use crate::process::OwnProcess;
+use crate::pipeline;
 use crate::reload::{Load, Parts, Reload};
-use crate::state::{Loaded, State};
+use crate::signatures::signature::Signature;
+use crate::snapshot::store::{Loaded, State};
 use crate::supervised;
+use crate::user_names::{self, Names};
 use crate::users::cgroups::Cgroups;
-use crate::users::host::Host;
-use crate::users::names::{self, Names};
 use crate::users::{Latest, Users};
 
 const BUILD_INFO: Desc = Desc::gauge(
@@ -33,9 +33,9 @@ pub(crate) struct Exporter {
     /// The users of the last collection; empty while that collector is off.
     pub users: Latest,
     /// The audit status; empty while that collector is off.
-    pub audit: audit::View,
-    /// The log counters; `None` while that collector is off.
-    pub logs: Option<logs::View>,
+    pub audit: queue::View,
+    /// What log lines and audit records add up to; `None` while both collectors are off.
+    pub pipeline: Option<pipeline::View>,
     /// Reads the configuration anew.
     pub reload: Reload,
     /// Where the metrics are served.
@@ -78,8 +78,8 @@ impl Selection {
 
 /// What the command line says of it.
 pub(crate) struct Setup {
-    /// The collectors that are on.
-    pub enabled: Vec<CollectorName>,
+    /// Which collectors are on.
+    pub collectors: Switches,
     /// Mount point of procfs.
     pub procfs: PathBuf,
     /// Mount point of sysfs.
@@ -93,8 +93,8 @@ pub(crate) struct Setup {
 }
 
 impl Exporter {
-    /// Builds and starts the collectors that are on; `helper` is there when `audit` is, and
-    /// `signatures` and `state` when `logs` is.
+    /// Builds and starts the collectors that are on; `helper` is there when `audit` is, `signatures` when `logs` is,
+    /// and `state` when that or `audit_events` is.
     ///
     /// # Errors
     /// When a thread cannot be created.
@@ -102,13 +102,15 @@ impl Exporter {
         setup: Setup,
         config: Config,
         helper: Option<Helper>,
-        logs: Option<(Vec<Signature>, (State, Loaded))>,
+        signatures: Option<Vec<Signature>>,
+        state: Option<(State, Loaded)>,
     ) -> std::io::Result<Self> {
         let mut collectors: Vec<Box<dyn Collector>> = Vec::new();
-        let (mut latest, mut audit_view, mut logs_view) =
-            (Latest::default(), audit::View::default(), None);
+        let (mut latest, mut audit_view, mut pipeline_view) =
+            (Latest::default(), queue::View::default(), None);
+        let on = |name| setup.collectors.is_on(name);
         let (users, audit) = (Live::new(config.users), Live::new(config.audit));
-        let names = Names::new(&setup.rootfs, names::from_nss)?;
+        let names = Names::new(&setup.rootfs, user_names::from_nss)?;
         let names = Arc::new(Mutex::new(names));
         let mut parts = Parts { users, audit, matcher: None };
         if let Some(helper) = helper {
@@ -116,31 +118,33 @@ impl Exporter {
             audit_view = audit.view();
             collectors.push(Box::new(audit));
         }
-        if setup.enabled.contains(&CollectorName::Cgroups) {
+        if on(CollectorName::Cgroups) {
             collectors.push(Box::new(Cgroups::new(&setup.sysfs)));
         }
-        if setup.enabled.contains(&CollectorName::Host) {
+        if on(CollectorName::Host) {
             collectors.push(Box::new(Host::new(&setup.procfs)));
         }
-        if setup.enabled.contains(&CollectorName::Logrotate) {
+        if on(CollectorName::Logrotate) {
             collectors.push(Box::new(Logrotate::new(&setup.rootfs)));
         }
-        if let Some((signatures, state)) = logs {
-            let logs = Logs::start(
+        if let Some(state) = state {
+            let started = pipeline::start(pipeline::Setup {
                 signatures,
-                &config.logs,
-                (&setup.rootfs, &setup.procfs),
+                events: on(CollectorName::AuditEvents),
+                config: &config.logs,
+                rootfs: &setup.rootfs,
+                procfs: &setup.procfs,
                 state,
-                Arc::clone(&names),
-            )?;
-            parts.matcher = Some(logs.view().matcher().clone());
-            logs_view = Some(logs.view());
-            collectors.push(Box::new(logs));
+                names: Arc::clone(&names),
+            })?;
+            parts.matcher = started.view.matcher().cloned();
+            pipeline_view = Some(started.view);
+            collectors.extend(started.collectors);
         }
-        if setup.enabled.contains(&CollectorName::Process) {
+        if on(CollectorName::Process) {
             collectors.push(Box::new(OwnProcess));
         }
-        if setup.enabled.contains(&CollectorName::Users) {
+        if on(CollectorName::Users) {
             let shows = parts.users.clone();
             let users = Users::new(&setup.procfs, &setup.sysfs, names, shows);
             latest = users.latest();
@@ -150,7 +154,7 @@ impl Exporter {
             runners: collectors.into_iter().map(Runner::start).collect::<Result<_, _>>()?,
             users: latest,
             audit: audit_view,
-            logs: logs_view,
+            pipeline: pipeline_view,
             reload: Reload::start(setup.load, parts, config.logs)?,
             telemetry_path: setup.telemetry_path,
             started: SystemTime::now(),
@@ -193,6 +197,9 @@ impl Exporter {
     pub(crate) fn metrics(&self, shown: &[Shown]) -> Metrics {
         let mut metrics = collector::assemble(shown);
         self.reload.export(&mut metrics);
+        if let Some(pipeline) = &self.pipeline {
+            pipeline.export_state(&mut metrics);
+        }
         supervised::export(&mut metrics);
         let labels =
             [("version", env!("CARGO_PKG_VERSION")), ("revision", env!("TELLTALE_REVISION"))];

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::CollectorName;
-use crate::audit::{helper, listener};
+use crate::audit::multicast::listener;
+use crate::audit::queue::helper;
 use crate::cli::{Args, Stop};
+use crate::collectors::CollectorName;
 use crate::exporter::{Exporter, Setup};
-use crate::logs::catalog;
-use crate::state::State;
+use crate::signatures::catalog;
+use crate::snapshot::store::State;
 use crate::{http, logging, text};
 
 /// Nothing to complain about.
@@ -66,10 +67,11 @@ fn serve(args: &Args) -> Result<(), String> {
         signal(SignalKind::hangup()).map_err(|error| format!("cannot start: {error}"))?
     };
     let config = args.load_config().map_err(|error| error.to_string())?;
-    let catalog = args.enabled(CollectorName::Logs).then(|| catalog::load(&config.logs));
+    let on = |name| args.collectors.is_on(name);
+    let catalog = on(CollectorName::Logs).then(|| catalog::load(&config.logs));
     let catalog = catalog.transpose().map_err(|error| error.to_string())?;
     // Before there is a socket or a thread that it could inherit.
-    let helper = args.enabled(CollectorName::Audit).then(helper::spawn).transpose();
+    let helper = on(CollectorName::Audit).then(helper::spawn).transpose();
     let helper = helper.map_err(|error| format!("cannot start the audit helper: {error}"))?;
     let listeners = http::bind(&args.listen)?;
     raise_descriptor_limit();
@@ -80,9 +82,10 @@ fn serve(args: &Args) -> Result<(), String> {
         catalog.announce();
         catalog.signatures
     });
-    let state = signatures.is_some().then(|| State::open(args.state.as_deref())).transpose()?;
-    let exporter = Exporter::start(setup(args), config, helper, signatures.zip(state))
-        .map_err(cannot_start)?;
+    let follows = on(CollectorName::Logs) || on(CollectorName::AuditEvents);
+    let state = follows.then(|| State::open(args.state.as_deref())).transpose()?;
+    let exporter =
+        Exporter::start(setup(args), config, helper, signatures, state).map_err(cannot_start)?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot_start)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_start)?;
@@ -110,7 +113,7 @@ fn serve(args: &Args) -> Result<(), String> {
 fn setup(args: &Args) -> Setup {
     let again = args.clone();
     Setup {
-        enabled: CollectorName::ALL.into_iter().filter(|name| args.enabled(*name)).collect(),
+        collectors: args.collectors.clone(),
         procfs: args.procfs.clone(),
         sysfs: args.sysfs.clone(),
         rootfs: args.rootfs.clone(),

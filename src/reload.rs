@@ -9,9 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::config::{self, Config};
 use crate::live::Live;
-use crate::logs::catalog;
-use crate::logs::matcher::Matcher;
 use crate::metrics::{Desc, Metrics};
+use crate::signatures::catalog;
+use crate::signatures::matcher::Matcher;
 use crate::supervised;
 
 const SUCCESSFUL: Desc = Desc::gauge(

@@ -161,13 +161,16 @@ pub(crate) fn panic_if_asked(step: &str) {
 }
 
 /// Waits for as long as a file with the name of this thread after `hold-` is in that directory: what is to be seen
-/// meanwhile does not depend on how quick the thread is. Not in a release.
+/// meanwhile does not depend on how quick the thread is, and is what it shows `before` that. Not in a release.
 #[cfg(debug_assertions)]
-pub(crate) fn hold_if_asked() {
+pub(crate) fn hold_if_asked(before: impl FnOnce()) {
     let Some(directory) = faults() else { return };
     let current = std::thread::current();
     let Some(name) = current.name() else { return };
     let file = directory.join(format!("hold-{name}"));
+    if file.exists() {
+        before();
+    }
     while file.exists() {
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -191,7 +194,7 @@ pub fn panic_if_asked(_thread: &str) {}
 
 #[cfg(not(debug_assertions))]
 #[inline]
-pub fn hold_if_asked() {}
+pub fn hold_if_asked(_before: impl FnOnce()) {}
 
 #[cfg(test)]
 mod tests {

@@ -1,14 +1,12 @@
 //! Collector `users`: whom the kernel charges for each task, and against which ceiling.
 //!
 //! [`scan`] keeps the [`table`] of processes true, [`status`], [`limits`] and [`namespaces`] say what
-//! a process is, may and whom it is charged to, [`cgroups`] and [`host`] are collectors of their own.
+//! a process is, may and whom it is charged to, [`cgroups`] is a collector of its own.
 //! Here the sums become the [`report`] and are exported.
 
 pub(crate) mod cgroups;
 pub(crate) mod hierarchy;
-pub(crate) mod host;
 pub(crate) mod limits;
-pub(crate) mod names;
 pub(crate) mod namespaces;
 pub(crate) mod report;
 pub(crate) mod scan;
@@ -26,8 +24,8 @@ use crate::collector::{Collector, Error, Found};
 use crate::config;
 use crate::live::{Live, lock};
 use crate::peak::Peak;
+use crate::user_names::Shown;
 use hierarchy::Hierarchy;
-use names::Shown;
 use report::Report;
 use scan::Scanner;
 

@@ -6,10 +6,11 @@ use std::path::Path;
 
 use super::{FINE, WRONG};
 use crate::config::{self, Config};
-use crate::logs::catalog::{self, Catalog};
-use crate::logs::signature::{Signature, Wording};
-use crate::logs::{anchors, choice};
 use crate::nearest::distance;
+use crate::signatures::anchors;
+use crate::signatures::catalog::{self, Catalog};
+use crate::signatures::signature::{Signature, Wording};
+use crate::sources::defaults;
 use crate::text;
 
 mod paths;
@@ -29,7 +30,8 @@ pub(crate) fn run(
         let _ = writeln!(out, "{}", text::escape(&mistake.to_string()));
     }
     let sources = &config.logs.sources().unwrap_or_default();
-    let of_sources = choice::doubles(sources).into_iter().chain(paths::unreadable(sources, rootfs));
+    let of_sources =
+        defaults::doubles(sources).into_iter().chain(paths::unreadable(sources, rootfs));
     let mut warnings: Vec<_> =
         of_sources.map(|what| format!("warning: logs.sources: {what}")).collect();
     warnings.extend(catalog.warnings.iter().map(|what| format!("warning: {what}")));

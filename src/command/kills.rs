@@ -15,13 +15,13 @@ use super::input::{Input, Progress};
 use super::times::Window;
 use super::{FINE, WRONG};
 use crate::audit::auditd;
-use crate::audit::events::event::Event;
-use crate::audit::events::joiner::{Joiner, Limits};
-use crate::audit::events::record::Record;
 use crate::audit::events::signals::{Kill, number};
 use crate::audit::events::story::{Reader, Teller};
-use crate::logs::lines::Lines;
-use crate::logs::times::Time;
+use crate::audit::record::Record;
+use crate::audit::record::event::Event;
+use crate::audit::record::joiner::{Joiner, Limits};
+use crate::log_line::times::Time;
+use crate::sources::lines::Lines;
 use crate::text;
 
 /// Bytes that are read at once.

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::{FINE, FOUND, Format, WRONG};
-use crate::logs::matcher::Matcher;
-use crate::logs::signature::Verdict;
-use crate::logs::times::Clock;
+use crate::log_line::times::Clock;
+use crate::signatures::matcher::Matcher;
+use crate::signatures::signature::Verdict;
 
 mod bar;
 mod duplicates;

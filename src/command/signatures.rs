@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{FINE, Format};
-use crate::logs::signature::{Sample, Signature, Wording};
+use crate::signatures::signature::{Sample, Signature, Wording};
 use crate::text::{escape, json_document, markdown as escape_markdown};
 
 /// The arguments.

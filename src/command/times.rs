@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use crate::logs::times::Time;
+use crate::log_line::times::Time;
 
 mod argument;
 

@@ -9,10 +9,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::CollectorName;
 use crate::VERSION;
-use crate::audit;
+use crate::audit::queue;
 use crate::collector::Shown;
+use crate::collectors::CollectorName;
 use crate::exporter::Exporter;
 use crate::supervised;
 use crate::text;
@@ -69,9 +69,9 @@ pub(crate) fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
     if shown.iter().any(|collector| collector.name == "audit") {
         tables.push(audit(&exporter.audit));
     }
-    if let Some(logs) = &exporter.logs {
-        tables.extend(stories::few(&logs.recent()));
-        tables.extend(logs::tables(logs));
+    if let Some(view) = &exporter.pipeline {
+        tables.extend(stories::few(&view.recent()));
+        tables.extend(logs::tables(view));
     }
     let mut notes: Vec<_> = shown
         .iter()
@@ -81,8 +81,11 @@ pub(crate) fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
         .collect();
     notes.extend(exporter.reload.notes().iter().map(|note| format!("configuration: {note}")));
     notes.extend(supervised::notes());
-    if let Some(logs) = exporter.logs.as_ref().filter(|logs| !logs.sources().is_empty()) {
-        notes.push(format!("logs: {}", logs.choice));
+    if let Some(view) = &exporter.pipeline {
+        notes.extend(view.state_warnings().iter().map(|warning| format!("state: {warning}")));
+        if view.has_sources() {
+            notes.push(format!("logs: {}", view.choice));
+        }
     }
     Page {
         title: format!("telltale_exporter on {}", host()),
@@ -111,7 +114,7 @@ fn links(exporter: &Exporter) -> Vec<(String, &'static str)> {
 }
 
 fn collectors(shown: &[Shown]) -> Table {
-    let rows = CollectorName::ALL.into_iter().map(CollectorName::as_str).map(|name| {
+    let rows = CollectorName::ALL.iter().map(|name| name.as_str()).map(|name| {
         let Some(collector) = shown.iter().find(|collector| collector.name == name) else {
             let cells = vec![name.to_owned(), "off".to_owned(), String::new(), String::new()];
             return Line { mark: Mark::Off, cells };
@@ -181,7 +184,7 @@ fn users(report: &Report) -> Table {
     }
 }
 
-fn audit(view: &audit::View) -> Table {
+fn audit(view: &queue::View) -> Table {
     let facts = view.facts().into_iter();
     Table {
         title: "Audit",

@@ -16,8 +16,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::pages::{self, Page};
 use crate::collector::BOUND;
 use crate::exporter::{Exporter, Selection};
-use crate::logs::View;
 use crate::metrics;
+use crate::pipeline::View;
 
 /// Answer to every request.
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -68,7 +68,7 @@ async fn scrape(exporter: &Exporter, request: &Request<Incoming>) -> Answer {
 
 /// Stories as JSON.
 fn stories(exporter: &Exporter, headers: &HeaderMap, told: fn(Option<&View>) -> String) -> Answer {
-    compressed(headers, "application/json", told(exporter.logs.as_ref()).into_bytes())
+    compressed(headers, "application/json", told(exporter.pipeline.as_ref()).into_bytes())
 }
 
 fn page(page: &Page, headers: &HeaderMap) -> Answer {

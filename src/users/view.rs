@@ -1,7 +1,7 @@
 //! Where a cgroup lies below the mount that we see, from the path that `/proc/PID/cgroup` shows us.
 //!
 //! The kernel writes that path as seen from the root of the reader's cgroup namespace: `/../../a/b` goes
-//! two groups up from there (cgroup_namespaces(7)). `mountinfo` says in the same way which group the mount
+//! two groups up from there (`cgroup_namespaces(7)`). `mountinfo` says in the same way which group the mount
 //! shows. In a container with a private namespace and the host's hierarchy mounted, only the depth of our
 //! own root is told: its name is found by looking for ourselves.
 

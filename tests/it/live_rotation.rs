@@ -115,7 +115,7 @@ impl Scene {
     }
 
     pub fn scrape(&self) -> Scrape {
-        self.exporter().scrape_path("/metrics?collect[]=logs")
+        self.exporter().scrape_path("/metrics?collect[]=logs&collect[]=audit_events")
     }
 
     /// Everything was counted once: waits for it, and a little longer for what would be too much.

@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "nobody uses a program as a library")]
 #![allow(clippy::float_cmp, reason = "counts come through the text format unchanged")]
 
+mod audit_events;
 mod check;
 mod cli;
 mod common;

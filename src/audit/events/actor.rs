@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::event::Event;
-use super::kind::Kind;
-use super::record::{Record, Value};
+use crate::audit::record::event::Event;
+use crate::audit::record::kind::Kind;
+use crate::audit::record::{Record, Value};
 
 /// Longest command line that the kernel writes (`MAX_PROCTITLE_AUDIT_LEN`).
 const MAX_TITLE: usize = 128;
@@ -106,8 +106,8 @@ pub(super) fn lossy(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::event;
     use super::*;
+    use crate::audit::record::testing::event;
 
     fn actor(fields: &str, title: &str) -> Actor {
         let event = event(&format!(

@@ -1,9 +1,9 @@
 //! Crashes, changes of the audit configuration, and auditd's own coming and going.
 
 use super::actor::{Actor, lossy};
-use super::event::{Event, Id};
-use super::kind::Kind;
-use super::record::{Record, Value};
+use crate::audit::record::event::{Event, Id};
+use crate::audit::record::kind::Kind;
+use crate::audit::record::{Record, Value};
 
 /// Lists whose rules make the kernel write less: `AUDIT_FILTER_USER` (what programs write), `AUDIT_FILTER_TASK`
 /// (`never,task`, with which a task is not audited at all) and `AUDIT_FILTER_EXCLUDE`. A `never` among the rules for
@@ -164,8 +164,8 @@ impl Daemon {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{event, events};
     use super::*;
+    use crate::audit::record::testing::{event, events};
 
     fn one(fields: &str) -> ConfigChange {
         let mut changes =

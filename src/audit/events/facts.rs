@@ -1,9 +1,9 @@
 //! Everything that is counted or told of one event.
 
 use super::anomalies::{ConfigChange, Crash, Daemon};
-use super::event::Event;
 use super::forks::FailedFork;
 use super::signals::Kill;
+use crate::audit::record::event::Event;
 
 /// What an event says.
 #[derive(Debug, Clone)]

@@ -1,10 +1,10 @@
 //! Forks and program starts that the kernel refused with EAGAIN.
 
 use super::actor::{Actor, lossy};
-use super::event::{Event, Id};
-use super::kind::Kind;
 use super::signals::exit;
 use super::syscalls::Call;
+use crate::audit::record::event::{Event, Id};
+use crate::audit::record::kind::Kind;
 
 const EAGAIN: i64 = -11;
 
@@ -50,8 +50,8 @@ impl FailedFork {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{event, events};
     use super::*;
+    use crate::audit::record::testing::{event, events};
 
     #[test]
     fn the_recorded_scenes() {

@@ -2,10 +2,10 @@
 
 use super::actor::Actor;
 use super::anomalies::ConfigChange;
-use super::event::Event;
 use super::forks::FailedFork;
 use super::signals::{Kill, name};
-use super::testing::events;
+use crate::audit::record::event::Event;
+use crate::audit::record::testing::events;
 
 /// Events as `ausearch` printed them: the lines of each.
 fn printed(text: &str) -> Vec<Vec<&str>> {
@@ -154,7 +154,10 @@ fn beside<'a>(log: &[u8], text: &'a str) -> Vec<(Event, Vec<&'a str>)> {
             });
             let event = ours.remove(at.unwrap_or_else(|| panic!("{serial}")));
             let millis = event.id.stamp.millis;
-            assert_eq!(format!("{}.{:03}", super::time::clock(millis, 0), millis % 1000), clock);
+            assert_eq!(
+                format!("{}.{:03}", crate::audit::record::time::clock(millis, 0), millis % 1000),
+                clock
+            );
             (event, lines)
         })
         .collect();

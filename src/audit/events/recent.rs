@@ -9,7 +9,7 @@ use super::facts::Facts;
 use super::forks::FailedFork;
 use super::signals::{Kill, name};
 use super::story::{Reader, Teller};
-use super::time::{clock, rfc3339};
+use crate::audit::record::time::{clock, rfc3339};
 use crate::text::escape;
 
 /// Stories of each kind.
@@ -45,16 +45,6 @@ pub struct LogLine {
     pub millis: u64,
     pub text: String,
 }
-
-/// Signatures of lines that say what ended a process.
-pub(crate) const ENDINGS: [&str; 6] = [
-    "kernel-oom-kill",
-    "kernel-memcg-oom-kill",
-    "systemd-oomd-kill",
-    "systemd-unit-oom",
-    "systemd-main-process-killed",
-    "hw-memory-process-killed",
-];
 
 /// Of a longer line the rest is left out.
 const MOST_BYTES: usize = 300;
@@ -289,8 +279,8 @@ fn push<T>(stories: &mut VecDeque<T>, story: T, user: impl Fn(&T) -> Option<u32>
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{events, sent};
     use super::*;
+    use crate::audit::record::testing::{events, sent};
 
     #[test]
     fn the_last_are_kept_and_named() {

@@ -188,8 +188,8 @@ fn program(word: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Random;
     use super::*;
+    use crate::audit::record::testing::Random;
 
     fn script(words: &str) -> Option<Script> {
         let title = words.split(' ').collect::<Vec<_>>().join("\0").into_bytes();

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use super::actor::{Actor, known, lossy};
-use super::event::{Event, Id};
-use super::kind::Kind;
-use super::record::{Record, Value};
 use super::syscalls::Call;
+use crate::audit::record::event::{Event, Id};
+use crate::audit::record::kind::Kind;
+use crate::audit::record::{Record, Value};
 
 const NAMES: [&str; 31] = [
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
@@ -281,8 +281,8 @@ pub(super) fn exit(record: &Record<'_>) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::event;
     use super::*;
+    use crate::audit::record::testing::event;
 
     const TAIL: &str = "ppid=4 pid=5 auid=1000 uid=1500 euid=1500 tty=pts1 ses=12 comm=\"bash\" \
                         exe=\"/bin/bash\" key=6F6E650174776F";

@@ -12,7 +12,7 @@ use super::forks::FailedFork;
 use super::json::Object;
 use super::script::Script;
 use super::signals::{Kill, Outcome, Scope, Target, name};
-use super::time::{clock, rfc3339};
+use crate::audit::record::time::{clock, rfc3339};
 use crate::text::{escape, json_string};
 
 /// Targets that a sentence names.

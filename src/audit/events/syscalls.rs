@@ -1,6 +1,6 @@
 //! The system calls that send signals and make processes, as each architecture numbers them.
 
-use super::record::{Record, Value};
+use crate::audit::record::{Record, Value};
 
 /// A call that is of interest here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

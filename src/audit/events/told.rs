@@ -4,7 +4,7 @@ use super::anomalies::{ConfigChange, Crash, Daemon};
 use super::forks::FailedFork;
 use super::signals::Kill;
 use super::story::{Reader, Teller, WITHHELD};
-use super::testing::{Random, event, events};
+use crate::audit::record::testing::{Random, event, events};
 
 const TRUSTED: Teller = Teller { reader: Reader::Trusted, offset: 0 };
 const PUBLIC: Teller = Teller { reader: Reader::Public, offset: 0 };
@@ -152,10 +152,10 @@ fn any_log_is_told() {
     .into_iter()
     .flat_map(events)
     .collect();
-    let (mut told, mut limits) = (0, super::joiner::Limits::default());
+    let (mut told, mut limits) = (0, crate::audit::record::joiner::Limits::default());
     limits.idle = 1;
     for now in 0..6_000 {
-        let mut joiner = super::joiner::Joiner::new(limits);
+        let mut joiner = crate::audit::record::joiner::Joiner::new(limits);
         let mut out = Vec::new();
         for line in random.pick(&all).lines() {
             let mut line = line.to_vec();

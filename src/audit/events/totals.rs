@@ -242,8 +242,8 @@ fn weakened(change: &ConfigChange) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{events, sent};
     use super::*;
+    use crate::audit::record::testing::{events, sent};
 
     fn totals(text: &[u8]) -> Totals {
         let mut totals = Totals::default();

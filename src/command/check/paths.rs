@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 use crate::config::Source;
-use crate::logs::patterns::is_pattern;
-use crate::logs::{choice, journal};
+use crate::journal;
+use crate::sources::defaults;
+use crate::sources::file::patterns::is_pattern;
 
 /// What of these sources a start would find missing or closed, each with its source.
 pub(super) fn unreadable(sources: &[Source], rootfs: &Path) -> Vec<String> {
@@ -15,7 +16,7 @@ pub(super) fn unreadable(sources: &[Source], rootfs: &Path) -> Vec<String> {
         let mut warn = |what: String| said.push(format!("source '{}': {what}", source.name));
         source.files.iter().filter_map(|file| of_file(file)).for_each(&mut warn);
         if source.kmsg {
-            of_path(&choice::ring(rootfs)).into_iter().for_each(&mut warn);
+            of_path(&defaults::ring(rootfs)).into_iter().for_each(&mut warn);
         }
         if source.journal {
             of_journal(&source.directories, rootfs).into_iter().for_each(&mut warn);
@@ -58,7 +59,7 @@ fn of_path(path: &Path) -> Option<String> {
 
 /// Of the host's own journal one of the places is enough.
 fn of_journal(directories: &[PathBuf], rootfs: &Path) -> Vec<String> {
-    let own = directories.is_empty().then(|| choice::journals(rootfs));
+    let own = directories.is_empty().then(|| defaults::journals(rootfs));
     let places = own.as_deref().unwrap_or(directories);
     let wrong = places.iter().filter_map(|path| match journal::has_files(path) {
         Ok(true) => None,

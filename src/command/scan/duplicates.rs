@@ -7,7 +7,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::logs::rotated;
+use crate::sources::file::rotated;
 
 /// Events that are remembered: so many that the table, and the one it grows from, stay below 64 MB.
 const MOST: usize = 900_000;

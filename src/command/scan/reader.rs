@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use super::tally::Tally;
 use crate::command::input::Input;
 
-use crate::logs::boot::When;
-use crate::logs::export::{self, Export};
-use crate::logs::foreign::Foreign;
-use crate::logs::kmsg::dump::{self, Dmesg, Dump};
-use crate::logs::kmsg::record::{Part, Record};
-use crate::logs::lines::Lines;
-use crate::logs::times::{self, Clock};
+use crate::journal::export::{self, Export};
+use crate::log_line::dmesg::{self, Dmesg};
+use crate::log_line::kernel_clock::When;
+use crate::log_line::times::{self, Clock};
+use crate::sources::file::foreign::Foreign;
+use crate::sources::kernel_ring::dump::{self, Dump};
+use crate::sources::kernel_ring::record::{Part, Record};
+use crate::sources::lines::Lines;
 
 /// Bytes that are read at once.
 const PIECE: usize = 256 * 1024;
@@ -163,11 +164,11 @@ fn text(line: &[u8], clock: &mut Clock, tally: &mut Tally<'_>) {
         return;
     }
     let (decoded, rest) =
-        dump::decoded(line).map_or((None, line), |(name, rest)| (Some(name), rest));
-    if let Some(Dmesg { priority, micros, text }) = dump::dmesg_line(rest) {
+        dmesg::decoded(line).map_or((None, line), |(name, rest)| (Some(name), rest));
+    if let Some(Dmesg { priority, micros, text }) = dmesg::dmesg_line(rest) {
         kernel(&printed(decoded.or(priority), micros, text), tally);
     } else if let Some(text) =
-        times::dated(rest).map(|(_, text)| text).or_else(|| dump::human(rest))
+        times::dated(rest).map(|(_, text)| text).or_else(|| dmesg::human(rest))
     {
         let when = When { header: clock.of(rest), uptime: None };
         of_record(&printed(decoded, 0, text), when, tally);

@@ -5,8 +5,8 @@
 
 use serde::Serialize;
 
-use crate::logs::signature::{Severity, Verdict};
-use crate::logs::times::Time;
+use crate::log_line::times::Time;
+use crate::signatures::signature::{Severity, Verdict};
 use crate::text::{escape, json_document};
 
 mod markdown;

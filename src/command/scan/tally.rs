@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use super::duplicates::Duplicates;
 use super::report::{Capture, Finding, Report, Shape};
 use crate::command::times::Window;
-use crate::logs::boot::{Boot, When};
-use crate::logs::counter::{self, Before, Counted, Counter};
-use crate::logs::header::{self, Line};
-use crate::logs::matcher::Matcher;
-use crate::logs::times::{Clock, Time};
-use crate::logs::twins::Twins;
-use crate::logs::unknown::Shapes;
+use crate::log_line::header::{self, Line};
+use crate::log_line::kernel_clock::{Boot, When};
+use crate::log_line::times::{Clock, Time};
+use crate::signatures::counter::{self, Before, Counted, Counter};
+use crate::signatures::matcher::Matcher;
+use crate::signatures::twins::Twins;
 use crate::text;
+use crate::unknown_lines::Shapes;
 
 /// So many unknown lines are all looked at; of those that follow about one in [`SHARE`].
 const ALL: u64 = 100_000;
@@ -261,7 +261,7 @@ impl<'m> Tally<'m> {
         let mut signatures: Vec<_> = found.collect();
         signatures.sort_by(|one, other| (other.count, &one.id).cmp(&(one.count, &other.id)));
         let top = self.shapes.map(|shapes| shapes.top(unknown)).unwrap_or_default();
-        let shape = |shape: crate::logs::unknown::Shape| Shape {
+        let shape = |shape: crate::unknown_lines::Shape| Shape {
             stub: shape.stub(),
             text: match &shape.program {
                 Some(program) => format!("{program}: {}", shape.text),

@@ -4,7 +4,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
-use crate::logs::times::{self, DAY, SECOND, in_zone, iso};
+use crate::log_line::times::{self, DAY, SECOND, in_zone, iso};
 
 /// What is accepted, for help and errors.
 const FORMS: &str = "2026-11-20, '2026-11-20 05:13[:11]', 2026-11-20T05:13:11Z (or +01:00), \
@@ -120,7 +120,7 @@ fn span(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logs::times::Time;
+    use crate::log_line::times::Time;
 
     /// A Friday, 05:13:11 UTC.
     const NOW: &str = "2026-11-20T05:13:11Z";

@@ -1,11 +1,11 @@
 //! What the page says of the logs: sources, what matched, and the lines that nobody knows.
 
 use super::{Line, Mark, Table};
-use crate::config::Source;
-use crate::logs::counts::{LEVELS, Published};
-use crate::logs::effects::{Lost, LostMessages, Rotation};
-use crate::logs::signature::Verdict;
-use crate::logs::{self, View};
+use crate::pipeline::View;
+use crate::signatures::signature::Verdict;
+use crate::sources::losses::{Lost, LostMessages, Rotation};
+use crate::sources::published::LEVELS;
+use crate::sources::status::{Health, Status};
 
 /// Shapes of unknown lines on the page.
 const SHAPES: usize = 15;
@@ -16,33 +16,30 @@ const NONE: &str = "none since start";
 /// Said where none was read.
 const UNKNOWN: &str = "unknown, because no log source could be read since the start";
 
-/// The sources, the signatures that have matched, those that ask to act first, and unknown lines.
-pub(super) fn tables(view: &View) -> [Table; 3] {
-    let published = view.sources();
-    let sources = published.iter().map(|(configured, source)| {
+/// The sources, and if the collector `logs` is on the signatures that have matched, those that ask to act first, and
+/// unknown lines.
+pub(super) fn tables(view: &View) -> Vec<Table> {
+    let counted = view.counted();
+    let statuses = counted.line_sources().into_iter().chain(counted.event_sources());
+    let sources = statuses.map(|status| {
+        let configured = &status.configured;
         let files: Vec<_> = match (configured.kmsg, configured.journal) {
             (true, _) => vec!["/dev/kmsg".to_owned()],
             (_, true) => vec!["the journal".to_owned()],
             _ if configured.audit_multicast => vec!["the kernel's multicast".to_owned()],
             _ => configured.files.iter().map(|path| path.display().to_string()).collect(),
         };
-        let (mark, state) = state(configured, source);
-        let counts = &source.counts;
-        let rotations: u64 = Rotation::ALL.iter().map(|(how, _)| counts.sums.rotations(*how)).sum();
-        let lost: u64 = Lost::ALL.iter().map(|(why, _)| counts.sums.lost(*why)).sum();
-        let messages = LostMessages::ALL.iter().map(|(why, _)| counts.sums.lost_messages(*why));
+        let (mark, state) = describe_health(&status);
+        let read = &status.read;
+        let rotations: u64 = Rotation::ALL.iter().map(|(how, _)| read.sums.rotations(*how)).sum();
+        let lost: u64 = Lost::ALL.iter().map(|(why, _)| read.sums.lost(*why)).sum();
+        let messages = LostMessages::ALL.iter().map(|(why, _)| read.sums.lost_messages(*why));
         let messages: u64 = messages.sum();
-        let numbers = [
-            source.files.len() as u64,
-            counts.lines,
-            counts.unmatched(),
-            rotations,
-            lost,
-            messages,
-        ];
+        let numbers = [status.logs as u64, read.lines, read.unmatched(), rotations, lost, messages];
         let mut cells = vec![configured.name.clone(), files.join(" "), state];
         // What an earlier run has counted is no answer to what there is now.
-        let number = |number: &u64| if source.read { number.to_string() } else { "–".to_owned() };
+        let number =
+            |number: &u64| if status.was_read { number.to_string() } else { "–".to_owned() };
         cells.extend(numbers.iter().map(number));
         Line { mark, cells }
     });
@@ -62,11 +59,12 @@ pub(super) fn tables(view: &View) -> [Table; 3] {
         rows: sources.collect(),
         empty: "none; the notes say why",
     };
-    let known = logs::any_line_was_read(&published);
+    let Some(matcher) = view.matcher() else { return vec![sources] };
+    let known = counted.any_line_was_read();
     let empty = if known { NONE } else { UNKNOWN };
-    let matcher = view.matcher().get();
-    let mut matched: Vec<_> = view
-        .signatures(&matcher, &published)
+    let matcher = matcher.get();
+    let mut matched: Vec<_> = counted
+        .signatures(&matcher)
         .filter(|_| known)
         .filter_map(|(signature, matched)| Some((signature, matched?.count)))
         .collect();
@@ -95,29 +93,16 @@ pub(super) fn tables(view: &View) -> [Table; 3] {
         rows: matched.collect(),
         empty,
     };
-    [sources, matched, unknown(view, empty)]
+    vec![sources, matched, unknown(view, empty)]
 }
 
-/// How a source stands.
-fn state(configured: &Source, source: &Published) -> (Mark, String) {
-    let of_files = source.files.values().filter_map(|file| file.error.clone());
-    let of_all = source.error.clone().into_iter().chain(source.hangs());
-    let errors: Vec<_> = of_all.chain(of_files).collect();
-    let error = match &errors[..] {
-        [] => None,
-        [one] => Some(one.clone()),
-        [one, ..] => Some(format!("{one}, and {} more", errors.len() - 1)),
-    };
-    match error {
-        Some(error) if source.read => (Mark::Act, error),
-        Some(error) => (Mark::Act, format!("unknown, because nothing of it was read yet: {error}")),
-        None if configured.has_files() && source.files.is_empty() => {
-            (Mark::Watch, "unknown, because no file matches".to_owned())
-        }
-        None if !source.read => {
-            (Mark::Act, "unknown, because nothing of it was read yet".to_owned())
-        }
-        None => (Mark::Plain, "ok".to_owned()),
+/// How a source is doing, in words.
+fn describe_health(status: &Status) -> (Mark, String) {
+    match status.health() {
+        Health::Up => (Mark::Plain, "ok".to_owned()),
+        Health::Failing(why) => (Mark::Act, why),
+        Health::Unknown(why) => (Mark::Act, format!("unknown, because {why}")),
+        Health::Empty => (Mark::Watch, "unknown, because no file matches".to_owned()),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::audit::events::recent::Recent;
 use crate::audit::events::signals::Kill;
 use crate::audit::events::story::{Reader, Teller};
 use crate::exporter::Exporter;
-use crate::logs::View;
+use crate::pipeline::View;
 use crate::text::json_string;
 
 /// Stories of each kind on the page at `/`; `/kills` has all.
@@ -21,29 +21,27 @@ const SIGKILL: i32 = 9;
 
 /// The page at `/kills`.
 pub(crate) fn page(exporter: &Exporter) -> Page {
-    let (note, tables) = match &exporter.logs {
-        Some(logs) => (note(Some(logs)), tables(&logs.recent(), usize::MAX)),
-        None => (note(None), Vec::new()),
-    };
+    let view = exporter.pipeline.as_ref();
+    let tables = view.map_or_else(Vec::new, |view| tables(&view.recent(), usize::MAX));
     Page {
         title: format!("Signals, failed forks and auditing on {}", super::host()),
         subtitle: "since the start of the exporter, at most 200 of each, the latest first"
             .to_owned(),
         tables,
-        notes: vec![note],
+        notes: vec![note(view)],
         links: links(exporter),
     }
 }
 
 /// What is to be known of what is shown.
-fn note(logs: Option<&View>) -> String {
-    let Some(logs) = logs else {
-        return "the collector logs, which follows audit events, is off".to_owned();
+fn note(view: Option<&View>) -> String {
+    let Some(view) = view.filter(|view| view.follows_events()) else {
+        return "the collector audit_events is off".to_owned();
     };
-    match logs.audit_source() {
+    match view.audit_source() {
         Some(wrong) if wrong.is_empty() => WITHHELD_BECAUSE.to_owned(),
         Some(wrong) => format!("audit events cannot be read now: {}", wrong.join("; ")),
-        None => format!("no source brings audit events ({})", logs.choice),
+        None => format!("no source brings audit events ({})", view.choice),
     }
 }
 
@@ -84,25 +82,25 @@ fn line(mark: Mark, millis: u64, told: impl FnOnce(Teller) -> String) -> Line {
 }
 
 /// The answer of `/api/v1/kills`, the latest last.
-pub(crate) fn kills_json(logs: Option<&View>) -> String {
-    json("kills", logs, |recent, teller| {
+pub(crate) fn kills_json(view: Option<&View>) -> String {
+    json("kills", view, |recent, teller| {
         recent.kills.iter().map(|kill| teller.kill_json(kill)).collect()
     })
 }
 
 /// The answer of `/api/v1/forks`, the latest last.
-pub(crate) fn forks_json(logs: Option<&View>) -> String {
-    json("forks", logs, |recent, teller| {
+pub(crate) fn forks_json(view: Option<&View>) -> String {
+    json("forks", view, |recent, teller| {
         recent.forks.iter().map(|fork| teller.fork_json(fork)).collect()
     })
 }
 
 fn json(
     name: &str,
-    logs: Option<&View>,
+    view: Option<&View>,
     list: impl FnOnce(&Recent, Teller) -> Vec<String>,
 ) -> String {
     let teller = Teller { reader: Reader::Public, offset: 0 };
-    let stories = logs.map_or_else(Vec::new, |logs| list(&logs.recent(), teller));
-    format!("{{\"{name}\":[{}],\"note\":{}}}\n", stories.join(","), json_string(&note(logs)))
+    let stories = view.map_or_else(Vec::new, |view| list(&view.recent(), teller));
+    format!("{{\"{name}\":[{}],\"note\":{}}}\n", stories.join(","), json_string(&note(view)))
 }

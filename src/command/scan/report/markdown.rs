@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Report, counted, escaped, flat, left_out, size, span, thousands};
-use crate::logs::signature::Verdict;
+use crate::signatures::signature::Verdict;
 use crate::text;
 
 /// The report as Markdown, of the kind with tables.

@@ -1,7 +1,7 @@
 //! For a terminal: what to do first, then what to watch, the harmless in a few lines, the unknown.
 
 use super::{Finding, Report, counted, escaped, flat, left_out, size, span, thousands};
-use crate::logs::signature::{Severity, Verdict};
+use crate::signatures::signature::{Severity, Verdict};
 
 /// How it may look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
