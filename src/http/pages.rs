@@ -209,7 +209,7 @@ fn verdict(row: &Row) -> String {
             None => vec!["cgroup is full".to_owned()],
         },
         // What is seen of it says little where another ceiling is not seen.
-        near if near >= 0.005 || (near > 0.0 && !unseen) => {
+        near if near >= 0.01 || (near > 0.0 && !unseen) => {
             vec![format!("{:.0} % used", near * 100.0)]
         }
         _ => Vec::new(),

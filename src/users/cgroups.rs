@@ -1,24 +1,21 @@
 //! Collector `cgroups`: pids controllers, their tasks against their limits, and forks they rejected.
+//!
+//! [`selection`] says which are shown, [`identity`] whose they are.
 
-use std::collections::{HashMap, HashSet};
+mod identity;
+mod selection;
+
+use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Instant;
 
 use super::hierarchy::{CUT, Group, Hierarchy};
-use super::limits::Limit;
 use crate::collector::{Collector, Error, Found};
-use crate::metrics::Desc;
+use crate::metrics::{Desc, Metrics};
 use crate::text;
-
-/// Shown for being nearest to their limit.
-const NEAREST: usize = 20;
-
-/// Shown, beyond those, for having rejected a fork since start.
-const REJECTING: usize = 100;
-
-/// Shown of the cgroups of one unit or slice, while others are as near: a user who may make cgroups
-/// below its own must not crowd the others out.
-const NEAREST_OF_ONE: usize = 5;
+use identity::identify;
+use selection::Selection;
 
 const TASKS: Desc = Desc::gauge("telltale_cgroup_tasks", "Tasks in the cgroup and those below it.");
 const LIMIT: Desc = Desc::gauge(
@@ -27,59 +24,28 @@ const LIMIT: Desc = Desc::gauge(
 );
 const REJECTED: Desc = Desc::counter(
     "telltale_cgroup_rejected_forks_total",
-    "Forks rejected by the pids controller since the exporter's start, by the cgroup's pids.events.",
+    "Forks rejected by the pids controller since the exporter's start, by the cgroup's own count of events.",
+);
+const PRESSED: Desc = Desc::gauge(
+    "telltale_cgroups_pressed",
+    "Cgroups at 80 % of their own pids.max or more (near), or that rejected a fork in the last 10 minutes \
+     (rejecting), shown one by one or not.",
+);
+const INFO: Desc = Desc::gauge(
+    "telltale_cgroup_info",
+    "1, with what the path of a cgroup that is shown says: its unit, pod, container and runtime.",
 );
 
 pub(crate) struct Cgroups {
     hierarchy: Option<Hierarchy>,
-    /// Rejected forks of each group when it was first seen; `None` before the first look.
-    before: Option<HashMap<PathBuf, u64>>,
-    /// Groups that have rejected a fork since, in the order in which they did.
-    rejecting: Vec<PathBuf>,
+    selection: Selection,
 }
 
 impl Cgroups {
     /// Looks at the pids hierarchy below this sysfs.
     pub(crate) fn new(sysfs: &Path) -> Self {
-        Self { hierarchy: Hierarchy::find(sysfs), before: None, rejecting: Vec::new() }
+        Self { hierarchy: Hierarchy::find(sysfs), selection: Selection::default() }
     }
-
-    /// Takes off what these groups rejected before the first look, and notes which have since; a group that came
-    /// later started at 0. What is old would look new where a group comes into view. First come, first served: a
-    /// series stays while its group does.
-    fn note_rejecting(&mut self, groups: &mut [Group]) {
-        let first_look = self.before.is_none();
-        let known = self.before.take().unwrap_or_default();
-        let mut before = HashMap::with_capacity(groups.len());
-        let mut now_rejecting = HashSet::new();
-        for group in &mut *groups {
-            let Some(rejected) = &mut group.rejected else { continue };
-            let then = known.get(&group.path).copied();
-            // A group made anew under an old name counts from 0 again.
-            let then = then.unwrap_or(if first_look { *rejected } else { 0 }).min(*rejected);
-            before.insert(group.path.clone(), then);
-            *rejected -= then;
-            if *rejected > 0 {
-                now_rejecting.insert(group.path.clone());
-            }
-        }
-        self.before = Some(before);
-        self.rejecting.retain(|path| now_rejecting.remove(path));
-        for group in groups {
-            let of_one = |path: &&PathBuf| unit(path) == unit(&group.path);
-            if now_rejecting.contains(&group.path)
-                && self.rejecting.len() < REJECTING
-                && self.rejecting.iter().filter(of_one).count() < REJECTING / 5
-            {
-                self.rejecting.push(group.path.clone());
-            }
-        }
-    }
-}
-
-/// What a cgroup belongs to: `system.slice/ssh.service`, `user.slice/user-500.slice`.
-fn unit(path: &Path) -> PathBuf {
-    path.components().take(2).collect()
 }
 
 impl Collector for Cgroups {
@@ -98,56 +64,47 @@ impl Collector for Cgroups {
         };
         let root = hierarchy.root().display();
         let walked = hierarchy.walk().map_err(|error| format!("cannot list {root}: {error}"));
-        let (mut groups, cut) = walked?;
+        let (groups, cut) = walked?;
         if cut {
             found.warnings.push(CUT.to_owned());
         }
-        self.note_rejecting(&mut groups);
+        let (shown, pressed) = self.selection.choose(groups, Instant::now());
+        found.metrics.add(&PRESSED, &[("state", "near")], pressed.near as f64);
+        found.metrics.add(&PRESSED, &[("state", "rejecting")], pressed.rejecting as f64);
         let mut labels_taken = HashSet::new();
-        for group in shown(groups, &self.rejecting) {
+        for group in shown {
             let label = format!("/{}", text::label(group.path.as_os_str().as_bytes()));
             // Two names can have one text; a series twice would spoil the scrape.
-            if !labels_taken.insert(label.clone()) {
-                continue;
-            }
-            let labels = [("cgroup", &*label)];
-            if let Some(tasks) = group.tasks {
-                found.metrics.add(&TASKS, &labels, tasks as f64);
-            }
-            found.metrics.add(&LIMIT, &labels, group.limit.value());
-            if let Some(rejected) = group.rejected {
-                found.metrics.add(&REJECTED, &labels, rejected as f64);
+            if labels_taken.insert(label.clone()) {
+                export(&group, &label, &mut found.metrics);
             }
         }
         Ok(())
     }
 }
 
-/// The groups to show, within the bounds, in the order of their paths.
-fn shown(mut groups: Vec<Group>, rejecting: &[PathBuf]) -> Vec<Group> {
-    groups.retain(|group| group.limit != Limit::Unlimited || rejecting.contains(&group.path));
-    groups.sort_by(|a, b| {
-        let share = |group: &Group| group.limit.share(group.tasks.unwrap_or(0));
-        share(b).total_cmp(&share(a)).then_with(|| a.path.cmp(&b.path))
-    });
-    // The nearest of each unit come before what is left of all.
-    let mut of_unit: HashMap<PathBuf, usize> = HashMap::new();
-    let (mut nearest, mut rest) = (Vec::new(), Vec::new());
-    for group in groups {
-        let count = of_unit.entry(unit(&group.path)).or_default();
-        *count += 1;
-        let first = group.limit != Limit::Unlimited && *count <= NEAREST_OF_ONE;
-        let list = if first && nearest.len() < NEAREST { &mut nearest } else { &mut rest };
-        list.push(group);
+fn export(group: &Group, label: &str, metrics: &mut Metrics) {
+    let labels = [("cgroup", label)];
+    if let Some(tasks) = group.tasks {
+        metrics.add(&TASKS, &labels, tasks as f64);
     }
-    for group in rest {
-        let fills_up = group.limit != Limit::Unlimited && nearest.len() < NEAREST;
-        if fills_up || rejecting.contains(&group.path) {
-            nearest.push(group);
-        }
+    metrics.add(&LIMIT, &labels, group.limit.value());
+    // From the first on: a host has many groups that never reject one.
+    if let Some(rejected) = group.rejected.filter(|&rejected| rejected > 0) {
+        metrics.add(&REJECTED, &labels, rejected as f64);
     }
-    nearest.sort_by(|a, b| a.path.cmp(&b.path));
-    nearest
+    let identity = identify(&group.path);
+    let text = |value: &str| text::label(value.as_bytes());
+    let (unit, pod) = (text(&identity.unit), text(&identity.pod_uid));
+    let container = text(&identity.container_id);
+    let labels = [
+        ("cgroup", label),
+        ("unit", &*unit),
+        ("pod_uid", &*pod),
+        ("container_id", &*container),
+        ("runtime", identity.runtime),
+    ];
+    metrics.add(&INFO, &labels, 1.0);
 }
 
 #[cfg(test)]

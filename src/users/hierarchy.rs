@@ -242,12 +242,18 @@ fn read_room(directory: &Path, path: &Path) -> Option<CgroupRoom> {
     }
 }
 
+/// Forks rejected by this group. Where version 2 counts in `pids.events` for all that is below (Linux 6.11),
+/// `pids.events.local` has the group's own.
+fn read_rejected(directory: &Path) -> Option<u64> {
+    let events = fs::read(directory.join("pids.events.local"));
+    let bytes = events.or_else(|_| fs::read(directory.join("pids.events"))).ok()?;
+    let mut lines = bytes.split(|&byte| byte == b'\n');
+    let count = lines.find_map(|line| line.strip_prefix(b"max "))?;
+    std::str::from_utf8(count).ok()?.trim().parse().ok()
+}
+
 fn read_group(directory: &Path, path: PathBuf) -> Group {
-    let rejected = fs::read(directory.join("pids.events")).ok().and_then(|bytes| {
-        let mut lines = bytes.split(|&byte| byte == b'\n');
-        let count = lines.find_map(|line| line.strip_prefix(b"max "))?;
-        std::str::from_utf8(count).ok()?.trim().parse().ok()
-    });
+    let rejected = read_rejected(directory);
     let tasks = read_number(&directory.join("pids.current"));
     let limit = read_limit(directory).unwrap_or(Limit::Unlimited);
     Group { path, tasks, limit, rejected }

@@ -37,6 +37,7 @@ mod live_logrotate;
 mod live_logs;
 mod live_names;
 mod live_overlay;
+mod live_pods;
 mod live_records;
 mod live_replaced;
 mod live_rotation;

@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::super::hierarchy::MAX_GROUPS;
+use super::selection::NEAREST;
 use super::super::hierarchy::tests::sysfs;
 use super::*;
 
@@ -92,6 +93,7 @@ fn the_nearest_are_shown_and_those_that_reject() {
         let text = scrape(&mut cgroups);
         assert_eq!(shown(&text), NEAREST + 2, "and it stays");
         assert!(text.contains("rejected_forks_total{cgroup=\"/g00\"} 1\n"));
+        assert!(!text.contains("rejected_forks_total{cgroup=\"/g39\"}"), "it has rejected none");
         assert!(text.contains("tasks_limit{cgroup=\"/unlimited\"} +Inf\n"));
     }
     // Made anew under its old name, it has rejected nothing yet.
@@ -99,4 +101,35 @@ fn the_nearest_are_shown_and_those_that_reject() {
     assert_eq!(shown(&scrape(&mut cgroups)), NEAREST + 1);
     rejects("g00", 1);
     assert_eq!(shown(&scrape(&mut cgroups)), NEAREST + 2);
+}
+
+#[test]
+fn the_groups_own_count_of_events_is_taken_where_there_is_one() {
+    // Version 2 since Linux 6.11: the slice has what the service below it rejected, too.
+    let groups = [("a.slice", "9", "100", 0), ("a.slice/b.service", "9", "9", 0)];
+    let sysfs = sysfs("", &groups);
+    let events = |group: &str, file: &str, count: u32| {
+        let path = sysfs.path().join("fs/cgroup").join(group).join(file);
+        fs::write(path, format!("max {count}\n")).unwrap();
+    };
+    for (group, _, _, _) in groups {
+        events(group, "pids.events.local", 0);
+    }
+    let mut cgroups = Cgroups::new(sysfs.path());
+    scrape(&mut cgroups);
+    for (group, file) in [
+        ("a.slice", "pids.events"),
+        ("a.slice/b.service", "pids.events"),
+        ("a.slice/b.service", "pids.events.local"),
+    ] {
+        events(group, file, 3);
+    }
+    let text = scrape(&mut cgroups);
+    assert_eq!(text.matches("\ntelltale_cgroup_rejected_forks_total{").count(), 1, "{text}");
+    assert!(text.contains("rejected_forks_total{cgroup=\"/a.slice/b.service\"} 3\n"));
+    assert!(text.contains("telltale_cgroups_pressed{state=\"rejecting\"} 1\n"));
+    assert!(text.contains("telltale_cgroups_pressed{state=\"near\"} 1\n"));
+    let info = "telltale_cgroup_info{cgroup=\"/a.slice/b.service\",unit=\"b.service\",pod_uid=\"\",\
+                container_id=\"\",runtime=\"\"} 1\n";
+    assert!(text.contains(info), "{text}");
 }
