@@ -1,5 +1,6 @@
 """Users and processes of a host: who is running out, against which ceiling, because of what, and when?"""
 
+import ceilings
 import thresholds as t
 from board import Board
 from links import from_row, from_series, whole
@@ -30,7 +31,8 @@ def build():
     board.section("Processes: states and births", (8, (states(), 12), (zombies(), 12)),
                   (8, (forks(), 8), (failed(), 8), (whose_forks_failed(), 8)), collapsed=True)
     board.section("Pids cgroups and the host itself", (8, (cgroups(), 12), (rejected(), 12)),
-                  (8, (table_of_cgroups(), 10), (host(), 7), (host_tasks(), 7)), collapsed=True)
+                  (8, (table_of_cgroups(), 10), (host(), 7), (host_tasks(), 7)),
+                  (8, (ceilings.pressed(), 10), (ceilings.whose(), 14)), collapsed=True)
     return board.build()
 
 
@@ -248,8 +250,8 @@ def rejected():
     return graph(
         "Which cgroups reject forks?",
         "Forks rejected by pids.max (telltale_cgroup_rejected_forks_total); the 10 most frequent at"
-        " each moment. Before Linux 6.11 they are counted in the cgroup of the task, not in the one"
-        " whose limit was reached.",
+        " each moment. On cgroup v1, and v2 before Linux 6.11, they are counted in the cgroup of the task,"
+        " not in the one whose limit was reached.",
         [target(f"topk(10, {gain} > 0)", "{{instance}} {{cgroup}}")], unit="short", decimals=0,
         bars=True, level=t.CGROUP_REJECTED, no_value="no fork was rejected")
 

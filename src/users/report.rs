@@ -125,6 +125,11 @@ impl Report {
             metrics.add(&PEAK, &labels, row.peak as f64);
             for (state, name) in State::ALL {
                 let count = usage.processes[state as usize];
+                // Those are asked for by rules and boards; what else nobody is in is absent.
+                let always = matches!(state, State::Running | State::DiskSleep | State::Zombie);
+                if count == 0 && !always {
+                    continue;
+                }
                 metrics.add(&PROCESSES, &with("state", name), count as f64);
             }
             if let Some((lowest, highest)) = usage.limits {

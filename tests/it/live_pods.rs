@@ -60,7 +60,10 @@ fn every_pod_that_rejects_forks_is_shown_and_all_are_counted() {
         // The limit that did it is told as well.
         let slice = path(pod, false);
         assert_eq!(scrape.value(&format!("telltale_cgroup_tasks{{cgroup=\"{slice}\"}}")), 6.0);
-        assert_eq!(scrape.value(&format!("telltale_cgroup_tasks_limit{{cgroup=\"{slice}\"}}")), 6.0);
+        assert_eq!(
+            scrape.value(&format!("telltale_cgroup_tasks_limit{{cgroup=\"{slice}\"}}")),
+            6.0
+        );
         let uid = pod.name.trim_start_matches("kubepods-burstable-pod").trim_end_matches(".slice");
         let info = format!(
             "telltale_cgroup_info{{cgroup=\"{slice}\",unit=\"{}\",pod_uid=\"{}\",container_id=\"\",runtime=\"\"}}",
@@ -70,9 +73,8 @@ fn every_pod_that_rejects_forks_is_shown_and_all_are_counted() {
         assert_eq!(scrape.value(&info), 1.0);
     }
     // Other tests' groups may be among them.
-    let pressed = |state| {
-        exporter.scrape().value(&format!("telltale_cgroups_pressed{{state=\"{state}\"}}"))
-    };
+    let pressed =
+        |state| exporter.scrape().value(&format!("telltale_cgroups_pressed{{state=\"{state}\"}}"));
     assert!(pressed("rejecting") >= f64::from(PODS / 2));
     assert!(pressed("near") >= f64::from(PODS));
 
@@ -80,7 +82,8 @@ fn every_pod_that_rejects_forks_is_shown_and_all_are_counted() {
     let shown = || {
         let scrape = exporter.scrape();
         let slices = pods.iter().map(|pod| path(pod, false));
-        let there = |path: &String| scrape.get(&format!("telltale_cgroup_tasks{{cgroup=\"{path}\"}}"));
+        let there =
+            |path: &String| scrape.get(&format!("telltale_cgroup_tasks{{cgroup=\"{path}\"}}"));
         slices.filter(|path| there(path).is_some()).collect::<Vec<_>>()
     };
     let first = shown();

@@ -28,8 +28,18 @@ const SCOPES: [(&str, &str); 5] = [
 
 /// Groups that hold those of others, beside slices: nobody's own.
 const HOLDERS: [&str; 12] = [
-    "kubepods", "burstable", "besteffort", "guaranteed", "docker", "lxc", "lxc.payload", "lxc.monitor", "libpod_parent",
-    "machine", "containerd", "nomad",
+    "kubepods",
+    "burstable",
+    "besteffort",
+    "guaranteed",
+    "docker",
+    "lxc",
+    "lxc.payload",
+    "lxc.monitor",
+    "libpod_parent",
+    "machine",
+    "containerd",
+    "nomad",
 ];
 
 /// What the path, from the root of the hierarchy, says.
@@ -41,7 +51,9 @@ pub(super) fn identify(path: &Path) -> Identity {
         let Component::Normal(name) = part else { continue };
         let name = name.to_string_lossy();
         // The systemd driver of the kubelet writes `SLICE:PREFIX:ID` where no systemd answers.
-        for name in name.split_once(".slice:").map_or(vec![&*name], |(slice, rest)| vec![slice, rest]) {
+        for name in
+            name.split_once(".slice:").map_or(vec![&*name], |(slice, rest)| vec![slice, rest])
+        {
             in_kubepods |= name.contains("kubepods");
             if is_unit(name) {
                 name.clone_into(&mut found.unit);
@@ -138,9 +150,9 @@ fn unescape(name: &str) -> String {
     let mut plain = Vec::new();
     let mut rest = name.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
-        let code = rest.strip_prefix(b"\\x").and_then(|hex| {
-            u8::from_str_radix(std::str::from_utf8(hex.get(..2)?).ok()?, 16).ok()
-        });
+        let code = rest
+            .strip_prefix(b"\\x")
+            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex.get(..2)?).ok()?, 16).ok());
         plain.push(code.unwrap_or(byte));
         rest = if code.is_some() { &rest[4..] } else { tail };
     }
@@ -160,25 +172,79 @@ mod tests {
         let slice = format!("kubepods-burstable-pod{pod}.slice");
         let below = format!("kubepods.slice/kubepods-burstable.slice/{slice}");
         let cases = [
-            (format!("{below}/cri-containerd-{ID}.scope"), &*format!("cri-containerd-{ID}.scope"), POD, ID, "containerd"),
+            (
+                format!("{below}/cri-containerd-{ID}.scope"),
+                &*format!("cri-containerd-{ID}.scope"),
+                POD,
+                ID,
+                "containerd",
+            ),
             (format!("{below}/crio-{ID}.scope"), &*format!("crio-{ID}.scope"), POD, ID, "cri-o"),
-            (format!("{below}/crio-conmon-{ID}.scope"), &*format!("crio-conmon-{ID}.scope"), POD, "", ""),
+            (
+                format!("{below}/crio-conmon-{ID}.scope"),
+                &*format!("crio-conmon-{ID}.scope"),
+                POD,
+                "",
+                "",
+            ),
             (below.clone(), &*slice, POD, "", ""),
-            (format!("kubepods.slice/kubepods-pod{pod}.slice"), &*format!("kubepods-pod{pod}.slice"), POD, "", ""),
+            (
+                format!("kubepods.slice/kubepods-pod{pod}.slice"),
+                &*format!("kubepods-pod{pod}.slice"),
+                POD,
+                "",
+                "",
+            ),
             (format!("kubepods/besteffort/pod{POD}/{ID}"), "", POD, ID, ""),
             (format!("{slice}:cri-containerd:{ID}"), "", POD, ID, "containerd"),
             (format!("docker/{ID}"), "", "", ID, "docker"),
             (format!("docker/{ID}/init"), "", "", ID, "docker"),
-            (format!("system.slice/docker-{ID}.scope"), &*format!("docker-{ID}.scope"), "", ID, "docker"),
-            (format!("machine.slice/libpod-{ID}.scope/container"), &*format!("libpod-{ID}.scope"), "", ID, "podman"),
+            (
+                format!("system.slice/docker-{ID}.scope"),
+                &*format!("docker-{ID}.scope"),
+                "",
+                ID,
+                "docker",
+            ),
+            (
+                format!("machine.slice/libpod-{ID}.scope/container"),
+                &*format!("libpod-{ID}.scope"),
+                "",
+                ID,
+                "podman",
+            ),
             (format!("libpod_parent/libpod-{ID}"), "", "", ID, "podman"),
             ("lxc.payload.web/init.scope".to_owned(), "init.scope", "", "web", "lxc"),
             ("lxc/101/ns".to_owned(), "", "", "101", "lxc"),
-            ("machine.slice/systemd-nspawn@db.service".to_owned(), "systemd-nspawn@db.service", "", "db", "nspawn"),
-            (r"machine.slice/machine-old\x2dhost.scope".to_owned(), r"machine-old\x2dhost.scope", "", "old-host", "nspawn"),
-            (r"machine.slice/machine-qemu\x2d1\x2dwin.scope".to_owned(), r"machine-qemu\x2d1\x2dwin.scope", "", "qemu-1-win", "libvirt"),
+            (
+                "machine.slice/systemd-nspawn@db.service".to_owned(),
+                "systemd-nspawn@db.service",
+                "",
+                "db",
+                "nspawn",
+            ),
+            (
+                r"machine.slice/machine-old\x2dhost.scope".to_owned(),
+                r"machine-old\x2dhost.scope",
+                "",
+                "old-host",
+                "nspawn",
+            ),
+            (
+                r"machine.slice/machine-qemu\x2d1\x2dwin.scope".to_owned(),
+                r"machine-qemu\x2d1\x2dwin.scope",
+                "",
+                "qemu-1-win",
+                "libvirt",
+            ),
             ("user.slice/user-500.slice/session-7.scope".to_owned(), "session-7.scope", "", "", ""),
-            ("user.slice/user-5.slice/user@5.service/app.slice/x.service/y".to_owned(), "x.service", "", "", ""),
+            (
+                "user.slice/user-5.slice/user@5.service/app.slice/x.service/y".to_owned(),
+                "x.service",
+                "",
+                "",
+                "",
+            ),
             ("system.slice/ssh.service".to_owned(), "ssh.service", "", "", ""),
             ("telltale-1/podium".to_owned(), "", "", "", ""),
             (String::new(), "", "", "", ""),

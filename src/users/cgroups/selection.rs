@@ -60,8 +60,11 @@ impl Selection {
             near: groups.iter().filter(|group| share(group) >= NEAR).count(),
             rejecting: self.rejected.values().filter(|(_, at)| now - *at < STAYS).count(),
         };
-        let shown: HashSet<PathBuf> =
-            self.choose_rejecting(&groups, now).into_iter().chain(self.choose_near(&groups, now)).collect();
+        let shown: HashSet<PathBuf> = self
+            .choose_rejecting(&groups, now)
+            .into_iter()
+            .chain(self.choose_near(&groups, now))
+            .collect();
         groups.retain(|group| shown.contains(&group.path));
         groups.sort_by(|a, b| a.path.cmp(&b.path));
         (groups, pressed)
@@ -127,7 +130,8 @@ impl Selection {
             let above = path.ancestors().skip(1).filter_map(|path| by_path.get(path));
             let above = above.filter(|group| group.limit != Limit::Unlimited);
             // The innermost of equals.
-            let fullest = above.reduce(|one, other| if share(other) > share(one) { other } else { one });
+            let fullest =
+                above.reduce(|one, other| if share(other) > share(one) { other } else { one });
             if let Some(group) = fullest.filter(|_| !reached) {
                 shown.push(group.path.clone());
             }

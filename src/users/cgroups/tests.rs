@@ -1,8 +1,8 @@
 use std::fs;
 
 use super::super::hierarchy::MAX_GROUPS;
-use super::selection::NEAREST;
 use super::super::hierarchy::tests::sysfs;
+use super::selection::NEAREST;
 use super::*;
 
 fn scrape(cgroups: &mut Cgroups) -> String {

@@ -34,7 +34,9 @@ impl Host {
 
 /// A node of pods with a limit of 100, each with a container that has none.
 fn pods(count: usize) -> Host {
-    let slice = |nth| format!("kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{nth:04}.slice");
+    let slice = |nth| {
+        format!("kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{nth:04}.slice")
+    };
     let pairs = (0..count).flat_map(|nth| {
         let scope = format!("{}/cri-containerd-c{nth}.scope", slice(nth));
         [(slice(nth), 85, 100, 0), (scope, 85, 0, 0)]
@@ -149,7 +151,8 @@ fn one_owner_fills_neither_list_and_what_rejects_now_takes_the_place_of_old_news
     assert_eq!(host.look(15).1.rejecting, 300);
 
     // 100 units rejected long ago; another does now.
-    let mut host = Host::new((0..101).map(|nth| (format!("s/u{nth:03}.service"), 1, 0, 0)).collect());
+    let mut host =
+        Host::new((0..101).map(|nth| (format!("s/u{nth:03}.service"), 1, 0, 0)).collect());
     // Each its own owner: a slice that holds them.
     for group in &mut host.groups {
         group.0 = group.0.replace("s/", "system.slice/");

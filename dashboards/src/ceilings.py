@@ -1,0 +1,33 @@
+"""Panels on ceilings beside a user's own limit: pods and containers, namespaces, logins."""
+
+from panels import column, graph, table
+from query import CGROUP_USE, gained, target
+
+
+def pressed():
+    return graph(
+        "How many cgroups are in trouble?",
+        "Pids cgroups at 80 % of their own limit or more (near), and those that rejected a fork in the last"
+        " 10 minutes (rejecting): all of them, those too that have no series of their own"
+        " (telltale_cgroups_pressed).",
+        [target("sum by (instance, state) (telltale_cgroups_pressed{@host})", "{{instance}} {{state}}")],
+        unit="short", decimals=0, no_value="no pids cgroup")
+
+
+def whose():
+    by = "job, instance, cgroup"
+    info = "group_left (unit, pod_uid, container_id, runtime) telltale_cgroup_info{@host}"
+    gain = gained("telltale_cgroup_rejected_forks_total", "$__range", by)
+    columns = {
+        "instance": ("Instance", None), "runtime": ("Runtime", None), "unit": ("Unit", None),
+        "pod_uid": ("Pod uid", None), "container_id": ("Container", None), "cgroup": ("Cgroup", None),
+        "Value #A": ("Full", column("percentunit", 0)), "Value #B": ("Rejected", column("short", 0)),
+        "job": ("Job", None),
+    }
+    return table(
+        "Whose are they?",
+        "Cgroups near their limit or rejecting forks, with what their path says of the unit, pod and container"
+        " (telltale_cgroup_info); the pod uid joins with kube-state-metrics.",
+        [target(f"topk(50, max by ({by}) ({CGROUP_USE})) * on ({by}) {info}", table=True),
+         target(f"topk(50, {gain} > 0) * on ({by}) {info}", table=True)], columns, sort="Full",
+        no_value="no pids cgroup has a limit")
