@@ -6,6 +6,7 @@
 
 pub(crate) mod cgroups;
 pub(crate) mod hierarchy;
+pub(crate) mod inside;
 pub(crate) mod limits;
 pub(crate) mod namespaces;
 pub(crate) mod report;
@@ -41,6 +42,7 @@ pub(crate) struct Users {
     names: Shown,
     shows: Live<config::Users>,
     peaks: HashMap<u32, Peak>,
+    namespaces: inside::Names,
     latest: Latest,
 }
 
@@ -63,6 +65,7 @@ impl Users {
             names,
             shows,
             peaks: HashMap::new(),
+            namespaces: inside::Names::default(),
             latest: Latest::default(),
         }
     }
@@ -105,6 +108,14 @@ impl Collector for Users {
             users.entry(uid).or_default();
         }
 
+        let (table, procfs) = (self.scanner.table(), self.scanner.procfs());
+        let (namespaces, approximate) =
+            self.namespaces.rows(table, &users, procfs, self.cgroups.as_ref());
+        if approximate {
+            found.warnings.push(inside::APPROXIMATE.to_owned());
+        }
+        inside::export(&namespaces, &mut found.metrics);
+
         let mut names = lock(&self.names);
         let names = names.resolve(&users.keys().copied().collect::<BTreeSet<_>>());
         let shows = self.shows.get();
@@ -119,6 +130,7 @@ impl Collector for Users {
         });
         let mut report = Report::ranked(rows.collect(), unseen);
         report.add_commands(self.scanner.table());
+        report.namespaces = namespaces;
         report.export(&mut found.metrics);
         found.warnings.extend(report.warning());
         self.latest.set(report);

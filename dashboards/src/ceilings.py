@@ -10,7 +10,7 @@ def pressed():
         "Pids cgroups at 80 % of their own limit or more (near), and those that rejected a fork in the last"
         " 10 minutes (rejecting): all of them, those too that have no series of their own"
         " (telltale_cgroups_pressed).",
-        [target("sum by (instance, state) (telltale_cgroups_pressed{@host})", "{{instance}} {{state}}")],
+        [target("topk(10, telltale_cgroups_pressed{@host})", "{{instance}} {{state}}")],
         unit="short", decimals=0, no_value="no pids cgroup")
 
 
@@ -31,3 +31,33 @@ def whose():
         [target(f"topk(50, max by ({by}) ({CGROUP_USE})) * on ({by}) {info}", table=True),
          target(f"topk(50, {gain} > 0) * on ({by}) {info}", table=True)], columns, sort="Full",
         no_value="no pids cgroup has a limit")
+
+
+def namespaces():
+    room = "telltale_namespace_fork_headroom_tasks{@host} < +Inf"
+    return graph(
+        "How many forks are left inside user namespaces?",
+        "Room of each uid, as seen outside, in containers with a user namespace of their own, over all levels up to"
+        " their owner (telltale_namespace_fork_headroom_tasks); the 10 with the least at each moment.",
+        [target(f"bottomk(10, {room})", "{{instance}} {{namespace}} {{uid}}")], unit="short", decimals=0,
+        log=True, no_value="no user namespace has a limit")
+
+
+def table_of_namespaces():
+    by = "job, instance, namespace, uid"
+    rows = [
+        ("Tasks", f"topk(50, max by ({by}) (telltale_namespace_tasks{{@host}}))"),
+        ("Limit", f"max by ({by}) (telltale_namespace_tasks_limit{{@host}})"),
+        ("Forks left", f"min by ({by}) (telltale_namespace_fork_headroom_tasks{{@host}})"),
+    ]
+    columns = {"instance": ("Instance", None), "namespace": ("Namespace", None),
+               "uid": ("uid outside", column(width=100))}
+    for index, (heading, _) in enumerate(rows):
+        columns[f"Value #{chr(ord('A') + index)}"] = (heading, column("short", 0))
+    columns["job"] = ("Job", None)
+    return table(
+        "What is counted inside user namespaces?",
+        "Tasks of a uid, as seen outside, in a container's user namespace, against the lowest soft limit there; a"
+        " namespace is called by the cgroup of its oldest process.",
+        [target(expr, table=True) for _, expr in rows], columns, sort="Tasks",
+        no_value="no process is in a user namespace of its own")

@@ -32,7 +32,8 @@ def build():
                   (8, (forks(), 8), (failed(), 8), (whose_forks_failed(), 8)), collapsed=True)
     board.section("Pids cgroups and the host itself", (8, (cgroups(), 12), (rejected(), 12)),
                   (8, (table_of_cgroups(), 10), (host(), 7), (host_tasks(), 7)),
-                  (8, (ceilings.pressed(), 10), (ceilings.whose(), 14)), collapsed=True)
+                  (8, (ceilings.pressed(), 10), (ceilings.whose(), 14)),
+                  (8, (ceilings.namespaces(), 10), (ceilings.table_of_namespaces(), 14)), collapsed=True)
     return board.build()
 
 

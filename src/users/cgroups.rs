@@ -15,6 +15,7 @@ use crate::collector::{Collector, Error, Found};
 use crate::metrics::{Desc, Metrics};
 use crate::text;
 use identity::identify;
+pub(crate) use identity::owner;
 use selection::Selection;
 
 const TASKS: Desc = Desc::gauge("telltale_cgroup_tasks", "Tasks in the cgroup and those below it.");

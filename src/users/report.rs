@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::inside;
 use super::limits::Limit;
 use super::scan::Unseen;
 use super::status::State;
@@ -74,6 +75,8 @@ pub(crate) struct Report {
     pub other_tasks: Option<u64>,
     /// What could not be seen.
     pub unseen: Unseen,
+    /// What is counted inside user namespaces, nearest to a limit first.
+    pub namespaces: Vec<inside::Row>,
 }
 
 impl Report {
@@ -90,7 +93,7 @@ impl Report {
         });
         let rest = rows.split_off(rows.len().min(MAX_USERS));
         let other_tasks = (!rest.is_empty()).then(|| rest.iter().map(|row| row.usage.tasks).sum());
-        Self { rows, other_tasks, unseen }
+        Self { rows, other_tasks, unseen, namespaces: Vec::new() }
     }
 
     /// Fills in the commands of the users who are pressed.
@@ -212,7 +215,7 @@ mod tests {
         let process = |charged, command: &[u8], threads| Process {
             command: command.into(),
             threads,
-            place: Place { charged, bound: true },
+            place: Place::own(charged, true),
             ..Process::in_cgroup("")
         };
         let commands: [&[u8]; 7] = [b"\xff", b"\\xff", b"a", b"b", b"c", b"d", b"e"];

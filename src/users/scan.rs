@@ -6,7 +6,7 @@
 //! limit. A sample reads only the number of threads of processes already known.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use procfs::prelude::*;
 use rustix::io::{Errno, Result};
@@ -54,6 +54,11 @@ impl Scanner {
     /// An empty table over this mount of procfs; `cgroups` where the host has a pids controller.
     pub fn new(procfs: PathBuf, cgroups: Option<Version>) -> Self {
         Self { procfs, table: HashMap::new(), cgroups, scans: 0, buffer: Vec::new() }
+    }
+
+    /// The mount of procfs that is read.
+    pub(super) fn procfs(&self) -> &Path {
+        &self.procfs
     }
 
     /// The processes of the last scan or sample, by pid.

@@ -45,16 +45,22 @@ impl Process {
             && *self.command == *status.command
     }
 
-    /// Whether the kernel compares its limit with its user's count when it forks. A dead process
-    /// does not fork any more.
+    /// Whether the kernel compares its limit with a count when it forks. A dead process does not fork any
+    /// more.
     pub fn needs_limit(&self) -> bool {
-        self.place.bound && self.state != State::Zombie
+        (self.place.bound || self.place.inside.is_some()) && self.state != State::Zombie
     }
 
-    /// The soft limit that binds it; a hard limit of 0 marks a sandbox, which never forks.
-    fn soft_limit(&self) -> Option<Limit> {
+    /// The soft limit that is compared with the count inside its user namespace.
+    pub(crate) fn soft_limit_inside(&self) -> Option<Limit> {
+        // A hard limit of 0 marks a sandbox, which never forks.
         let nproc = self.nproc.filter(|nproc| nproc.hard != Limit::Tasks(0))?;
         self.needs_limit().then_some(nproc.soft)
+    }
+
+    /// The soft limit that is compared with its user's count.
+    fn soft_limit(&self) -> Option<Limit> {
+        self.soft_limit_inside().filter(|_| self.place.bound)
     }
 }
 
@@ -70,7 +76,7 @@ impl Process {
             real_uid: 1,
             capabilities: 0,
             threads: 1,
-            place: Place { charged: 1, bound: true },
+            place: Place::own(1, true),
             nproc: None,
             own_pid_max: false,
             cgroup: Some(path.as_bytes().into()),
@@ -204,7 +210,7 @@ mod tests {
         Process {
             real_uid: charged,
             threads,
-            place: Place { charged, bound: true },
+            place: Place::own(charged, true),
             nproc: Some(Nproc { soft, hard: Limit::Unlimited }),
             ..Process::in_cgroup("")
         }

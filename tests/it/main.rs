@@ -36,6 +36,7 @@ mod live_log_names;
 mod live_logrotate;
 mod live_logs;
 mod live_names;
+mod live_namespaces;
 mod live_overlay;
 mod live_pods;
 mod live_records;

@@ -73,7 +73,7 @@ pub(super) fn identify(path: &Path) -> Identity {
 /// To whom a cgroup belongs: the outermost group on its path that is not there for several, such as
 /// `system.slice/ssh.service`, `user.slice/user-500.slice`, a pod or a container. Whoever may make groups
 /// below its own makes them below this one.
-pub(super) fn owner(path: &Path) -> PathBuf {
+pub(crate) fn owner(path: &Path) -> PathBuf {
     let mut owner = PathBuf::new();
     for part in path.components() {
         owner.push(part);

@@ -70,7 +70,7 @@ fn thirty_pods_that_reject_are_all_shown_with_the_limit_that_does() {
     // What rejected is shown for good, and news for ten minutes.
     assert_eq!(host.look(STAYS.as_secs()).1.rejecting, 0);
     let paths = host.paths(60);
-    assert_eq!(paths.iter().filter(|path| path.ends_with(".scope")).count(), 30);
+    assert_eq!(paths.iter().filter(|path| path.contains("/cri-containerd-")).count(), 30);
 }
 
 #[test]
