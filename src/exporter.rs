@@ -146,7 +146,7 @@ impl Exporter {
         }
         if on(CollectorName::Users) {
             let shows = parts.users.clone();
-            let users = Users::new(&setup.procfs, &setup.sysfs, names, shows);
+            let users = Users::new(&setup.procfs, &setup.sysfs, &setup.rootfs, names, shows);
             latest = users.latest();
             collectors.push(Box::new(users));
         }

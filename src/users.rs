@@ -8,6 +8,7 @@ pub(crate) mod cgroups;
 pub(crate) mod hierarchy;
 pub(crate) mod inside;
 pub(crate) mod limits;
+pub(crate) mod logins;
 pub(crate) mod namespaces;
 pub(crate) mod report;
 pub(crate) mod scan;
@@ -16,7 +17,7 @@ pub(crate) mod table;
 mod view;
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -37,6 +38,7 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 const SAMPLE_BUDGET: f64 = 0.005;
 
 pub(crate) struct Users {
+    rootfs: PathBuf,
     scanner: Scanner,
     cgroups: Option<Hierarchy>,
     names: Shown,
@@ -54,12 +56,14 @@ impl Users {
     pub(crate) fn new(
         procfs: &Path,
         sysfs: &Path,
+        rootfs: &Path,
         names: Shown,
         shows: Live<config::Users>,
     ) -> Self {
         let cgroups = Hierarchy::find(sysfs);
         let version = cgroups.as_ref().map(Hierarchy::version);
         Self {
+            rootfs: rootfs.to_owned(),
             scanner: Scanner::new(procfs.to_owned(), version),
             cgroups,
             names,
@@ -120,6 +124,17 @@ impl Collector for Users {
         let names = names.resolve(&users.keys().copied().collect::<BTreeSet<_>>());
         let shows = self.shows.get();
         users.retain(|uid, _| shows.shows(&names[uid]));
+        let asked: Vec<_> =
+            users.iter().map(|(&uid, usage)| (uid, &*names[&uid], usage.tasks)).collect();
+        let host = logins::Host {
+            rootfs: &self.rootfs,
+            procfs,
+            table,
+            hierarchy: self.cgroups.as_ref(),
+            slices_unseen: rooms.as_ref().is_some_and(|rooms| rooms.outside),
+        };
+        let mut outlook = host.outlook(&asked);
+        found.warnings.append(&mut outlook.warnings);
         let now = Instant::now();
         let rows = users.into_iter().map(|(uid, usage)| report::Row {
             uid,
@@ -127,6 +142,7 @@ impl Collector for Users {
             peak: self.peaks.get_mut(&uid).map_or(0, |peak| peak.highest(now)),
             usage,
             commands: Vec::new(),
+            login: outlook.logins.remove(&uid),
         });
         let mut report = Report::ranked(rows.collect(), unseen);
         report.add_commands(self.scanner.table());

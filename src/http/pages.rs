@@ -57,6 +57,7 @@ pub(crate) fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
         let report =
             if collector.error().is_none() { exporter.users.get() } else { Arc::default() };
         tables.push(users::table(&report));
+        tables.push(users::logins(&report));
         if !report.namespaces.is_empty() {
             tables.push(users::namespaces(&report));
         }
@@ -288,7 +289,7 @@ mod tests {
         let limits = Some((Limit::Tasks(64), Limit::Tasks(64)));
         let usage = Usage { tasks: 64, limits, blocked: 2, ..Usage::default() };
         let commands = vec![("\x1b[2J<b>".to_owned(), 800)];
-        let row = Row { uid: 7, user: user.to_owned(), usage, peak: 70, commands };
+        let row = Row { uid: 7, user: user.to_owned(), usage, peak: 70, commands, login: None };
         let report = Report { rows: vec![row], ..Report::default() };
         Page {
             title: "t".to_owned(),

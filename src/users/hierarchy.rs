@@ -171,6 +171,13 @@ impl Hierarchy {
         rooms
     }
 
+    /// The own limit of a group below the mount, and its room; that of one that is not there is unlimited.
+    /// `None` where it cannot be told.
+    pub(super) fn limit_and_room(&self, path: &Path) -> Option<(Limit, CgroupRoom)> {
+        let directory = self.root.join(path);
+        Some((read_limit(&directory)?, read_room(&directory, path)?))
+    }
+
     /// Every group that has tasks or is just below one that has, and whether some were left out. The
     /// root is a group too where we see a part of the hierarchy (a cgroup namespace).
     pub(super) fn walk(&self) -> io::Result<(Vec<Group>, bool)> {

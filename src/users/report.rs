@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::inside;
 use super::limits::Limit;
+use super::logins::Login;
 use super::scan::Unseen;
 use super::status::State;
 use super::table::{Process, Usage};
@@ -36,9 +37,14 @@ const LIMIT: Desc = Desc::gauge(
     "telltale_user_tasks_limit",
     "Lowest and highest soft RLIMIT_NPROC among the user's processes that it binds.",
 );
+const LOGIN_LIMIT: Desc = Desc::gauge(
+    "telltale_user_login_tasks_limit",
+    "Limit that a new login of the user would have: RLIMIT_NPROC by PAM, or pids.max of the user's slice.",
+);
 const HEADROOM: Desc = Desc::gauge(
     "telltale_user_fork_headroom_tasks",
-    "Tasks the user can still create: below its lowest RLIMIT_NPROC (rlimit), in its tightest pids cgroup (cgroup).",
+    "Tasks the user can still create: below its lowest RLIMIT_NPROC (rlimit), in its tightest pids cgroup (cgroup), \
+     in a new login (login).",
 );
 const BLOCKED: Desc = Desc::gauge(
     "telltale_user_processes_blocked",
@@ -64,6 +70,15 @@ pub(crate) struct Row {
     pub peak: u64,
     /// Commands with most tasks, where the user is pressed.
     pub commands: Vec<(String, u64)>,
+    /// What its next login finds, where that is known and it has an account.
+    pub login: Option<Login>,
+}
+
+impl Row {
+    /// Whether its next login fails.
+    pub(crate) fn login_fails(&self) -> bool {
+        self.login.as_ref().is_some_and(Login::fails)
+    }
 }
 
 /// All users of one collection.
@@ -83,10 +98,10 @@ impl Report {
     /// Ranks users by nearness to a ceiling, so that the bound never hides one in danger.
     pub(crate) fn ranked(mut rows: Vec<Row>, unseen: Unseen) -> Self {
         rows.sort_by(|a, b| {
-            let key = |row: &Row| (row.usage.blocked > 0, row.usage.nearness());
-            let ((blocked_a, near_a), (blocked_b, near_b)) = (key(a), key(b));
-            blocked_b
-                .cmp(&blocked_a)
+            let key = |row: &Row| (row.usage.blocked > 0, row.login_fails());
+            let (near_a, near_b) = (a.usage.nearness(), b.usage.nearness());
+            key(b)
+                .cmp(&key(a))
                 .then(near_b.total_cmp(&near_a))
                 .then(b.usage.tasks.cmp(&a.usage.tasks))
                 .then(a.uid.cmp(&b.uid))
@@ -140,7 +155,15 @@ impl Report {
                 metrics.add(&LIMIT, &with("bound", "highest"), highest.value());
                 metrics.add(&BLOCKED, &labels, usage.blocked as f64);
             }
-            let rooms = [("rlimit", usage.rlimit_room()), ("cgroup", usage.cgroup_room())];
+            if let Some(login) = &row.login {
+                metrics.add(&LOGIN_LIMIT, &labels, login.limit.value());
+            }
+            let login = row.login.as_ref().map(|login| login.room);
+            let rooms = [
+                ("rlimit", usage.rlimit_room()),
+                ("cgroup", usage.cgroup_room()),
+                ("login", login),
+            ];
             for (ceiling, room) in rooms {
                 if let Some(room) = room {
                     metrics.add(&HEADROOM, &with("ceiling", ceiling), Limit::value(room));
@@ -177,7 +200,7 @@ mod tests {
         let limits = limit.map(|limit| (Limit::Tasks(limit), Limit::Tasks(limit)));
         let blocked = u64::from(limit.is_some_and(|limit| tasks >= limit));
         let usage = Usage { tasks, limits, blocked, ..Usage::default() };
-        Row { uid, user: format!("u{uid}"), usage, peak: tasks, commands: Vec::new() }
+        Row { uid, user: format!("u{uid}"), usage, peak: tasks, commands: Vec::new(), login: None }
     }
 
     fn text(report: &Report) -> String {

@@ -19,7 +19,7 @@ pub(super) fn table(report: &Report) -> Table {
     let rows = present.take(USERS).map(|row| {
         let usage = &row.usage;
         let mark = match usage.nearness() {
-            _ if usage.blocked > 0 => Mark::Act,
+            _ if usage.blocked > 0 || row.login_fails() => Mark::Act,
             near if near >= 1.0 => Mark::Act,
             near if near >= NEAR => Mark::Watch,
             _ => Mark::Plain,
@@ -35,6 +35,7 @@ pub(super) fn table(report: &Report) -> Table {
                 (None, _) => "–".to_owned(),
                 (Some(_), room) => limit(room, "unknown"),
             },
+            limit(row.login.as_ref().map(|login| login.room), "–"),
             verdict(row),
             commands(row),
         ];
@@ -50,11 +51,39 @@ pub(super) fn table(report: &Report) -> Table {
             "lowest limit",
             "forks left: limit",
             "forks left: cgroup",
+            "forks left: login",
             "state",
             "commands",
         ],
         rows: rows.collect(),
         empty: "none: the collector fails, or no user passes include and exclude",
+    }
+}
+
+/// What a new login of each user gets, and where that is written.
+pub(super) fn logins(report: &Report) -> Table {
+    let present = report.rows.iter().filter(|row| row.usage.tasks > 0);
+    let rows = present.take(USERS).filter_map(|row| {
+        let login = row.login.as_ref()?;
+        let others = login.others.iter().map(|(service, other, from)| {
+            format!("{service}: {} ({from})", limit(Some(*other), ""))
+        });
+        let mark = if login.fails() { Mark::Act } else { Mark::Plain };
+        let cells = vec![
+            row.user.clone(),
+            limit(Some(login.limit), ""),
+            login.from.clone(),
+            limit(Some(login.room), ""),
+            login.needs.to_string(),
+            others.collect::<Vec<_>>().join("; "),
+        ];
+        Some(Line { mark, cells })
+    });
+    Table {
+        title: "What a new login gets",
+        heads: vec!["user", "limit", "from", "forks left", "needs", "elsewhere"],
+        rows: rows.collect(),
+        empty: "no user here has an account, or the limits of logins cannot be read",
     }
 }
 
@@ -111,6 +140,13 @@ fn verdict(row: &Row) -> String {
         }
         _ => Vec::new(),
     };
+    if let Some(login) = row.login.as_ref().filter(|login| login.fails()) {
+        parts.push(format!(
+            "a login fails: it may have {} ({})",
+            limit(Some(login.limit), ""),
+            text::label(login.from.as_bytes())
+        ));
+    }
     if usage.cgroup_unknown > 0 {
         parts.push("cgroup not seen, see the notes".to_owned());
     }
