@@ -61,3 +61,23 @@ def table_of_namespaces():
         " namespace is called by the cgroup of its oldest process.",
         [target(expr, table=True) for _, expr in rows], columns, sort="Tasks",
         no_value="no process is in a user namespace of its own")
+
+
+def logins():
+    who = "job, instance, user, uid"
+    room = 'telltale_user_fork_headroom_tasks{@user, ceiling="login"}'
+    rows = [
+        ("Tasks", f"max by ({who}) (topk(50, telltale_user_tasks{{@user}}))"),
+        ("A login may have", f"max by ({who}) (telltale_user_login_tasks_limit{{@user}})"),
+        ("Processes may have", f'max by ({who}) (telltale_user_tasks_limit{{@user, bound="lowest"}})'),
+        ("Forks left to a login", f"min by ({who}) ({room})"),
+    ]
+    columns = {"instance": ("Instance", None), "user": ("User", None), "uid": ("uid", column(width=70))}
+    for index, (heading, _) in enumerate(rows):
+        columns[f"Value #{chr(ord('A') + index)}"] = (heading, column("short", 0))
+    columns["job"] = ("Job", None)
+    return table(
+        "Could each user log in?",
+        "What a new login would get (telltale_user_login_tasks_limit) beside the lowest limit of the processes that"
+        " run: a daemon from boot keeps its own. Below 2 forks left a login fails.",
+        [target(expr, table=True) for _, expr in rows], columns, sort="Tasks", no_value="no user found")

@@ -27,7 +27,7 @@ def build():
     board.section("Is it OK?", (4, *((panel, 3) for panel in answers())))
     board.section("Users against their limits", (9, (use(), 12), (headroom(), 12)),
                   (9, (table_of_users(), 24)), (9, (tasks(), 12), (commands(), 12)),
-                  (8, (time_left(), 12), (blocked(), 12)))
+                  (8, (time_left(), 12), (blocked(), 12)), (8, (ceilings.logins(), 24)))
     board.section("Processes: states and births", (8, (states(), 12), (zombies(), 12)),
                   (8, (forks(), 8), (failed(), 8), (whose_forks_failed(), 8)), collapsed=True)
     board.section("Pids cgroups and the host itself", (8, (cgroups(), 12), (rejected(), 12)),

@@ -2,7 +2,7 @@
 //!
 //! A daemon from boot may run with 16,384 while every login of its user gets 1,024 from a file of the
 //! distribution; then all is well until somebody logs in. [`pam_stack`] says whether a service calls
-//! pam_limits, [`limits_conf`] what its files say. Where they say nothing, a session keeps the limit of the
+//! `pam_limits`, [`limits_conf`] what its files say. Where they say nothing, a session keeps the limit of the
 //! daemon that made it. Everything is read below `--path.rootfs`.
 
 mod accounts;
@@ -273,7 +273,7 @@ impl Host<'_> {
         Ok((init, doors))
     }
 
-    /// The calls of pam_limits in a service's session stack, those of included files too.
+    /// The calls of `pam_limits` in a service's session stack, those of included files too.
     fn calls(&self, service: &str, depth: usize, calls: &mut Vec<Call>) -> Result<(), String> {
         // What has no file of its own has that of `other`.
         let file = match self.service(service)? {
@@ -303,7 +303,7 @@ impl Host<'_> {
         Ok(None)
     }
 
-    /// The files that a call of pam_limits reads, in its order.
+    /// The files that a call of `pam_limits` reads, in its order.
     fn files(&self, call: &Call) -> Result<Files, String> {
         let from_init = call.set_all;
         let mut files = Vec::new();

@@ -33,6 +33,7 @@ mod live_kmsg;
 mod live_links;
 mod live_log_bytes;
 mod live_log_names;
+mod live_logins;
 mod live_logrotate;
 mod live_logs;
 mod live_names;

@@ -1,4 +1,4 @@
-//! What pam_limits makes of its files, for the number of processes (limits.conf(5)).
+//! What `pam_limits` makes of its files, for the number of processes (limits.conf(5)).
 //!
 //! A line for the user beats one for a group, and that beats `*`, wherever they stand; among equals the
 //! later one wins. Neither `*` nor groups bind root.
@@ -84,9 +84,9 @@ pub(super) fn apply(
                 [domain, kind, item, value] if item.eq_ignore_ascii_case(b"nproc") => {
                     let Some(limit) = parse_value(value) else { continue };
                     match applies(domain, account) {
-                        None => unknown = Some(line),
-                        Some(None) => {}
-                        Some(Some(specific)) => {
+                        Match::Unknown => unknown = Some(line),
+                        Match::No => {}
+                        Match::As(specific) => {
                             let both = kind == b"-";
                             if both || kind.eq_ignore_ascii_case(b"soft") {
                                 soft.take(specific, limit, &line);
@@ -127,7 +127,7 @@ fn lines<'a>(file: &'a Path, bytes: &'a [u8]) -> impl Iterator<Item = (Line, &'a
     })
 }
 
-/// A number, or no limit; what begins with no digit is refused by pam_limits too.
+/// A number, or no limit; what begins with no digit is refused by `pam_limits` too.
 fn parse_value(value: &[u8]) -> Option<Limit> {
     let value = std::str::from_utf8(value).ok()?.to_ascii_lowercase();
     if matches!(&*value, "-1" | "unlimited" | "infinity") {
@@ -148,15 +148,23 @@ fn exempts(domain: &[u8], account: &Account) -> Option<bool> {
     }
 }
 
-/// How specifically a line of this domain is about the account, if it is; the outer `None` where that cannot
-/// be told.
-fn applies(domain: &[u8], account: &Account) -> Option<Option<Specific>> {
-    let when = |applies: bool, specific| applies.then_some(specific);
+/// Whether a line is about an account.
+enum Match {
+    /// So specifically.
+    As(Specific),
+    No,
+    /// It is about a group, and nobody tells whether the account is in it.
+    Unknown,
+}
+
+/// Whether a line of this domain is about the account.
+fn applies(domain: &[u8], account: &Account) -> Match {
+    let when = |applies: bool, specific| if applies { Match::As(specific) } else { Match::No };
     if domain == &*account.name {
-        return Some(Some(Specific::User));
+        return Match::As(Specific::User);
     }
     if account.uid == 0 && (domain == b"*" || domain.starts_with(b"@")) {
-        return Some(None);
+        return Match::No;
     }
     if let Some(group) = domain.strip_prefix(b"@") {
         let is_in = match parse_range(group) {
@@ -165,12 +173,12 @@ fn applies(domain: &[u8], account: &Account) -> Option<Option<Specific>> {
             // A range is about the primary group alone.
             Some(range) => account.gid.map(|gid| range.contains(gid)),
         };
-        return is_in.map(|is_in| when(is_in, Specific::Group));
+        return is_in.map_or(Match::Unknown, |is_in| when(is_in, Specific::Group));
     }
-    Some(match parse_range(domain) {
+    match parse_range(domain) {
         Some(range) => when(range.contains(account.uid), Specific::User),
         None => when(domain == b"*", Specific::Everybody),
-    })
+    }
 }
 
 /// `:5` is one, `5:` from there on, `5:9` both included.

@@ -1,4 +1,4 @@
-//! Where a PAM service calls pam_limits in its session stack (pam.conf(5)).
+//! Where a PAM service calls `pam_limits` in its session stack (pam.conf(5)).
 
 /// What a line of a service's file has to do with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub(super) enum Step {
     Include(String),
 }
 
-/// The arguments of pam_limits that matter.
+/// The arguments of `pam_limits` that matter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Call {
     /// `conf=`: this file in place of all others.
