@@ -98,7 +98,7 @@ struct Door {
     calls: Vec<Files>,
 }
 
-/// The files of one call of pam_limits.
+/// The files of one call of `pam_limits`.
 struct Files {
     files: Vec<(PathBuf, Vec<u8>)>,
     /// `set_all`: the session starts from the limits of process 1.
@@ -296,7 +296,7 @@ impl Host<'_> {
             return self.read_if_there(path);
         }
         for directory in PAM_DIRECTORIES {
-            if let Some(file) = self.read_if_there(&format!("{directory}/{name}"))? {
+            if let Some(file) = self.read_if_there(format!("{directory}/{name}"))? {
                 return Ok(Some(file));
             }
         }
@@ -314,7 +314,7 @@ impl Host<'_> {
         }
         let etc = ["etc/security"];
         for directory in etc.into_iter().chain(VENDOR_DIRECTORIES) {
-            if let Some(file) = self.read_if_there(&format!("{directory}/limits.conf"))? {
+            if let Some(file) = self.read_if_there(format!("{directory}/limits.conf"))? {
                 files.push((PathBuf::from(format!("/{directory}/limits.conf")), file));
                 break;
             }
