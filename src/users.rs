@@ -145,7 +145,7 @@ impl Collector for Users {
             login: outlook.logins.remove(&uid),
         });
         let mut report = Report::ranked(rows.collect(), unseen);
-        report.add_commands(self.scanner.table());
+        report.add_commands(self.scanner.table(), rooms.as_ref());
         report.namespaces = namespaces;
         report.export(&mut found.metrics);
         found.warnings.extend(report.warning());

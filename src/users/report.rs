@@ -1,7 +1,10 @@
 //! What is shown of the users: ranked, bounded, and exported as metrics.
 
 use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
 
+use super::hierarchy::Rooms;
 use super::inside;
 use super::limits::Limit;
 use super::logins::Login;
@@ -111,25 +114,34 @@ impl Report {
         Self { rows, other_tasks, unseen, namespaces: Vec::new() }
     }
 
-    /// Fills in the commands of the users who are pressed.
-    pub(crate) fn add_commands(&mut self, table: &HashMap<u32, Process>) {
+    /// Fills in the commands of the users who are pressed. Those that stand in the user's fullest cgroup come
+    /// first: root may be in many containers.
+    pub(crate) fn add_commands(&mut self, table: &HashMap<u32, Process>, rooms: Option<&Rooms>) {
         let pressed = self.rows.iter().filter(|row| row.usage.nearness() >= PRESSED);
-        let mut tasks: HashMap<u32, HashMap<&[u8], u64>> =
-            pressed.take(MAX_USERS_WITH_COMMANDS).map(|row| (row.uid, HashMap::new())).collect();
-        for process in table.values() {
-            if let Some(commands) = tasks.get_mut(&process.place.charged) {
-                *commands.entry(&process.command).or_default() += u64::from(process.threads);
-            }
+        let pressed = pressed.take(MAX_USERS_WITH_COMMANDS);
+        let mut users: HashMap<u32, (Option<Arc<Path>>, HashMap<&[u8], (u64, u64)>)> = pressed
+            .map(|row| (row.uid, (row.usage.fullest_cgroup().cloned(), HashMap::new())))
+            .collect();
+        for (pid, process) in table {
+            let Some((fullest, commands)) = users.get_mut(&process.place.charged) else { continue };
+            let threads = u64::from(process.threads);
+            let room = rooms.and_then(|rooms| rooms.processes.get(pid));
+            let inside = fullest.is_some() && room.is_some_and(|room| room.fullest == *fullest);
+            let (within, all) = commands.entry(&process.command).or_default();
+            *within += if inside { threads } else { 0 };
+            *all += threads;
         }
         for row in &mut self.rows {
-            let Some(commands) = tasks.remove(&row.uid) else { continue };
-            let mut by_text: HashMap<String, u64> = HashMap::new();
-            for (command, tasks) in commands {
-                *by_text.entry(text::label(command)).or_default() += tasks;
+            let Some((_, commands)) = users.remove(&row.uid) else { continue };
+            let mut by_text: HashMap<String, (u64, u64)> = HashMap::new();
+            for (command, (within, all)) in commands {
+                let sum = by_text.entry(text::label(command)).or_default();
+                *sum = (sum.0 + within, sum.1 + all);
             }
-            row.commands = by_text.into_iter().collect();
-            row.commands.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-            row.commands.truncate(MAX_COMMANDS);
+            let mut commands: Vec<_> = by_text.into_iter().collect();
+            commands.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            commands.truncate(MAX_COMMANDS);
+            row.commands = commands.into_iter().map(|(command, (_, all))| (command, all)).collect();
         }
     }
 
@@ -247,10 +259,44 @@ mod tests {
         let table = (1..).zip(processes).collect();
         let mut report =
             Report::ranked(vec![row(1, 21, Some(40)), row(2, 5, Some(100))], Unseen::default());
-        report.add_commands(&table);
+        report.add_commands(&table, None);
         let shown: Vec<_> = report.rows[0].commands.iter().map(|(c, n)| (&**c, *n)).collect();
         assert_eq!(shown, [("\\xff", 6), ("a", 3), ("b", 3), ("c", 3), ("d", 3)]);
         assert!(report.rows[1].commands.is_empty());
+    }
+
+    #[test]
+    fn commands_of_the_fullest_cgroup_come_first() {
+        use super::super::table::CgroupRoom;
+        let room = |group: &str, share: f64| CgroupRoom {
+            room: Limit::Tasks(1),
+            share,
+            fullest: Some(Path::new(group).into()),
+        };
+        let process = |command: &[u8], threads| Process {
+            command: command.into(),
+            threads,
+            place: Place::own(0, false),
+            ..Process::in_cgroup("")
+        };
+        let table: HashMap<_, _> = (1..)
+            .zip([process(b"app-a", 20), process(b"app-b", 60), process(b"sh", 3), process(b"sh", 300)])
+            .collect();
+        let rooms = [(1, room("docker/a", 1.0)), (2, room("docker/b", 0.1)), (3, room("docker/a", 1.0))];
+        let rooms = Rooms { processes: rooms.into(), ..Rooms::default() };
+        let mut root = row(0, 383, None);
+        root.usage.cgroup = Some(room("docker/a", 1.0));
+        let mut report = Report::ranked(vec![root.clone()], Unseen::default());
+        report.add_commands(&table, Some(&rooms));
+        let shown = |report: &Report| {
+            report.rows[0].commands.iter().map(|(c, n)| format!("{c} {n}")).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&report), ["app-a 20", "sh 303", "app-b 60"]);
+        // Where its own limit is nearer, the most come first.
+        root.usage.limits = Some((Limit::Tasks(100), Limit::Tasks(100)));
+        let mut report = Report::ranked(vec![root], Unseen::default());
+        report.add_commands(&table, Some(&rooms));
+        assert_eq!(shown(&report), ["sh 303", "app-b 60", "app-a 20"]);
     }
 
     #[test]

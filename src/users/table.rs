@@ -154,6 +154,13 @@ impl Usage {
         room.filter(|&room| room != Limit::Unlimited || self.own_pid_max.is_none())
     }
 
+    /// The pids cgroup that is fuller than the user's own limit, if one is.
+    pub fn fullest_cgroup(&self) -> Option<&Arc<Path>> {
+        let rlimit = self.limits.map_or(0.0, |(lowest, _)| lowest.share(self.tasks));
+        let cgroup = self.cgroup.as_ref().filter(|cgroup| cgroup.share > rlimit)?;
+        cgroup.fullest.as_ref()
+    }
+
     /// How near the user is to its nearest ceiling: 1 is there.
     pub fn nearness(&self) -> f64 {
         let rlimit = self.limits.map_or(0.0, |(lowest, _)| lowest.share(self.tasks));

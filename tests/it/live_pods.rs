@@ -96,3 +96,36 @@ fn every_pod_that_rejects_forks_is_shown_and_all_are_counted() {
     assert!(first.iter().all(|path| now.contains(path)), "{first:?} {now:?}");
     drop(extra);
 }
+
+/// Docker's default: root in every container. Which of them is full, and by what?
+#[test]
+fn of_many_containers_of_root_the_full_one_is_named_with_its_command() {
+    if !need(&[Need::Root]) {
+        return;
+    }
+    let nth = free_uid();
+    let docker = Cgroup::new(&pids_root(), &format!("telltale-docker-{nth}"), "max");
+    docker.delegate();
+    let container = |name: &str, max: &str| Cgroup::new(docker.path(), name, max);
+    let (small, large) = (container("aaa", "9"), container("bbb", "500"));
+    let exporter = Exporter::start(&[]);
+    let load = |group: &Cgroup, name: &str, count: u32| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "echo $$ > \"$1/cgroup.procs\"; shift; exec \"$@\"", "sh"]);
+        command.arg(group.path()).arg(super::common::load::load_command().get_program());
+        command.args(["--uid", "0", "--name", name, "fork", &count.to_string()]);
+        Load::spawn(command)
+    };
+    // app-aaa and app-bbb.
+    let full = load(&small, "6170702d616161", 100);
+    let roomy = load(&large, "6170702d626262", 60);
+    assert!(full.refused && full.made == 8 && !roomy.refused);
+    // Groups of other tests may be as full, at this moment.
+    eventually("the full container is named, and its command first", || {
+        let page = exporter.get("/").text();
+        let row = page.lines().find(|line| line.trim_start().starts_with("root ")).unwrap();
+        let named = format!("cgroup /telltale-docker-{nth}/aaa is full");
+        let commands = row.split(" is full").nth(1).unwrap_or_default();
+        row.contains(&named) && commands.trim_start().starts_with("app-aaa ×9")
+    });
+}

@@ -125,18 +125,19 @@ fn limit(limit: Option<Limit>, none: &str) -> String {
 fn verdict(row: &Row) -> String {
     let usage = &row.usage;
     let unseen = usage.cgroup_unknown > 0 || usage.own_pid_max.is_some();
+    let cgroup = usage.fullest_cgroup();
+    let cgroup = cgroup.map(|path| format!("/{}", text::label(path.as_os_str().as_bytes())));
     let mut parts = match usage.nearness() {
         _ if usage.blocked == 1 => vec!["1 process cannot fork".to_owned()],
         _ if usage.blocked > 1 => vec![format!("{} processes cannot fork", usage.blocked)],
-        near if near >= 1.0 => match usage.cgroup.as_ref().and_then(|c| c.fullest.as_deref()) {
-            Some(path) => {
-                vec![format!("cgroup /{} is full", text::label(path.as_os_str().as_bytes()))]
-            }
-            None => vec!["cgroup is full".to_owned()],
-        },
+        near if near >= 1.0 => vec![match &cgroup {
+            Some(path) => format!("cgroup {path} is full"),
+            None => "its limit is reached".to_owned(),
+        }],
         // What is seen of it says little where another ceiling is not seen.
         near if near >= 0.01 || (near > 0.0 && !unseen) => {
-            vec![format!("{:.0} % used", near * 100.0)]
+            let of = cgroup.filter(|_| near >= NEAR).map(|path| format!(" of cgroup {path}"));
+            vec![format!("{:.0} % used{}", near * 100.0, of.unwrap_or_default())]
         }
         _ => Vec::new(),
     };
