@@ -280,9 +280,15 @@ mod tests {
             ..Process::in_cgroup("")
         };
         let table: HashMap<_, _> = (1..)
-            .zip([process(b"app-a", 20), process(b"app-b", 60), process(b"sh", 3), process(b"sh", 300)])
+            .zip([
+                process(b"app-a", 20),
+                process(b"app-b", 60),
+                process(b"sh", 3),
+                process(b"sh", 300),
+            ])
             .collect();
-        let rooms = [(1, room("docker/a", 1.0)), (2, room("docker/b", 0.1)), (3, room("docker/a", 1.0))];
+        let rooms =
+            [(1, room("docker/a", 1.0)), (2, room("docker/b", 0.1)), (3, room("docker/a", 1.0))];
         let rooms = Rooms { processes: rooms.into(), ..Rooms::default() };
         let mut root = row(0, 383, None);
         root.usage.cgroup = Some(room("docker/a", 1.0));
