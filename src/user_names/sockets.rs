@@ -2,7 +2,7 @@
 //! of systemd-userdb, where it runs one.
 //!
 //! NSS itself would ask for our own root. Both protocols are stable: nscd's is glibc's `nscd-client.h`,
-//! userdb's is documented at systemd.io/USER_GROUP_API.
+//! userdb's is documented at `systemd.io/USER_GROUP_API`.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;

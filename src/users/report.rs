@@ -117,9 +117,11 @@ impl Report {
     /// Fills in the commands of the users who are pressed. Those that stand in the user's fullest cgroup come
     /// first: root may be in many containers.
     pub(crate) fn add_commands(&mut self, table: &HashMap<u32, Process>, rooms: Option<&Rooms>) {
+        // The user's fullest cgroup, and by command the tasks in it and all.
+        type Counted<'a> = (Option<Arc<Path>>, HashMap<&'a [u8], (u64, u64)>);
         let pressed = self.rows.iter().filter(|row| row.usage.nearness() >= PRESSED);
         let pressed = pressed.take(MAX_USERS_WITH_COMMANDS);
-        let mut users: HashMap<u32, (Option<Arc<Path>>, HashMap<&[u8], (u64, u64)>)> = pressed
+        let mut users: HashMap<u32, Counted<'_>> = pressed
             .map(|row| (row.uid, (row.usage.fullest_cgroup().cloned(), HashMap::new())))
             .collect();
         for (pid, process) in table {
