@@ -27,13 +27,14 @@ def build():
     board.section("Is it OK?", (4, *((panel, 3) for panel in answers())))
     board.section("Users against their limits", (9, (use(), 12), (headroom(), 12)),
                   (9, (table_of_users(), 24)), (9, (tasks(), 12), (commands(), 12)),
-                  (8, (time_left(), 12), (blocked(), 12)), (8, (ceilings.logins(), 24)))
+                  (8, (time_left(), 12), (blocked(), 12)))
     board.section("Processes: states and births", (8, (states(), 12), (zombies(), 12)),
                   (8, (forks(), 8), (failed(), 8), (whose_forks_failed(), 8)), collapsed=True)
-    board.section("Pids cgroups and the host itself", (8, (cgroups(), 12), (rejected(), 12)),
+    board.section("Logins, namespaces, pids cgroups and the host itself", (8, (cgroups(), 12), (rejected(), 12)),
                   (8, (table_of_cgroups(), 10), (host(), 7), (host_tasks(), 7)),
                   (8, (ceilings.pressed(), 10), (ceilings.whose(), 14)),
-                  (8, (ceilings.namespaces(), 10), (ceilings.table_of_namespaces(), 14)), collapsed=True)
+                  (8, (ceilings.namespaces(), 10), (ceilings.table_of_namespaces(), 14)),
+                  (8, (ceilings.logins(), 24)), collapsed=True)
     return board.build()
 
 
