@@ -19,7 +19,7 @@ use crate::reload::{Load, Parts, Reload};
 use crate::signatures::signature::Signature;
 use crate::snapshot::store::{Loaded, State};
 use crate::supervised;
-use crate::user_names::{self, Names};
+use crate::user_names::Names;
 use crate::users::cgroups::Cgroups;
 use crate::users::{Latest, Users};
 
@@ -115,7 +115,7 @@ impl Exporter {
             (Latest::default(), queue::View::default(), None);
         let on = |name| setup.collectors.is_on(name);
         let (users, audit) = (Live::new(config.users), Live::new(config.audit));
-        let names = Names::new(&setup.rootfs, user_names::from_nss)?;
+        let names = Names::new(&setup.rootfs)?;
         let names = Arc::new(Mutex::new(names));
         let mut parts = Parts { users, audit, matcher: None };
         if let Some(helper) = helper {
@@ -151,7 +151,7 @@ impl Exporter {
         }
         if on(CollectorName::Users) {
             let shows = parts.users.clone();
-            let users = Users::new(&setup.procfs, &setup.sysfs, names, shows);
+            let users = Users::new(&setup.procfs, &setup.sysfs, &setup.rootfs, names, shows);
             latest = users.latest();
             collectors.push(Box::new(users));
         }

@@ -6,6 +6,8 @@ use procfs::prelude::*;
 
 use crate::collector::{Collector, Error, Found};
 use crate::metrics::Desc;
+use crate::sys::proc::Proc;
+use crate::users::namespaces;
 
 const TASKS: Desc =
     Desc::gauge("telltale_host_tasks", "Tasks on the host, kernel threads included.");
@@ -15,6 +17,10 @@ const LIMIT: Desc = Desc::gauge(
     "telltale_host_tasks_limit",
     "Most tasks the host can have: by pid numbers (pid_max) and by kernel.threads-max (threads_max).",
 );
+
+/// What is said where `pid_max` cannot be read.
+const FOREIGN_PID_MAX: &str = "kernel.pid_max belongs to each pid namespace since Linux 6.14, and we are in \
+    another than the processes below --path.procfs: the limit of pid numbers is not shown. Run with --pid=host";
 
 pub(crate) struct Host {
     procfs: PathBuf,
@@ -34,6 +40,7 @@ impl Collector for Host {
 
     fn collect(&mut self, found: &mut Found) -> Result<(), Error> {
         let mut failed = None;
+        let foreign = Proc::open(&self.procfs).is_ok_and(|proc| namespaces::foreign_pid_max(&proc));
         match procfs::LoadAverage::from_file(self.procfs.join("loadavg")) {
             Ok(load) => found.metrics.add(&TASKS, &[], f64::from(load.max)),
             Err(error) => failed = Some(error.into()),
@@ -49,6 +56,10 @@ impl Collector for Host {
         for (ceiling, file) in
             [("pid_max", "sys/kernel/pid_max"), ("threads_max", "sys/kernel/threads-max")]
         {
+            if ceiling == "pid_max" && foreign {
+                found.warnings.push(FOREIGN_PID_MAX.to_owned());
+                continue;
+            }
             let path = self.procfs.join(file);
             match std::fs::read_to_string(&path) {
                 Ok(text) => {

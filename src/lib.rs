@@ -76,7 +76,7 @@ pub mod internals {
     pub use crate::signatures::signature::{Signature, Wording};
     #[cfg(debug_assertions)]
     pub use crate::supervised::FAULTS;
-    pub use crate::users::cgroups::Hierarchy;
+    pub use crate::users::hierarchy::Hierarchy;
     pub use crate::users::scan::Scanner;
     pub use crate::users::table::usage_by_user;
 

@@ -1,7 +1,11 @@
 //! Names of users: from `etc/passwd` at once, else from the name service, which may hang.
 //!
-//! The name first shown for a uid is kept until the exporter ends, for a series must not change its
-//! name. A name service that does not answer in time costs the name, never the number of tasks.
+//! For our own root that is NSS, for another the host's own service, over its sockets.
+//!
+//! The name first shown for a uid is kept while the uid is seen, for a series must not change its name; a number
+//! may become a name once. A uid that was away for an hour is asked for anew. A name service that does not answer in time costs the name, never the number of tasks.
+
+mod sockets;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read as _;
@@ -16,6 +20,12 @@ use crate::text;
 /// How long all the names of one scrape may take.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
 
+/// A uid that was not seen for so long may be another user's by now.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
+
+/// How often it is asked whether a number has got a name.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(600);
+
 /// Questions that wait for the name service; a user beyond goes by number.
 const MAX_WAITING: usize = 1024;
 
@@ -23,7 +33,7 @@ const MAX_WAITING: usize = 1024;
 const MAX_PASSWD_BYTES: u64 = 16 << 20;
 
 /// Asked for one uid; returns the name if there is one. Runs on a thread of its own.
-pub(crate) type Lookup = fn(u32) -> Option<Vec<u8>>;
+pub(crate) type Lookup = Box<dyn Fn(u32) -> Option<Vec<u8>> + Send>;
 
 /// Names that several collectors ask for: a user has one name in all of them.
 pub(crate) type Shown = Arc<Mutex<Names>>;
@@ -31,9 +41,18 @@ pub(crate) type Shown = Arc<Mutex<Names>>;
 /// Who is called what.
 pub(crate) struct Names {
     passwd: PathBuf,
-    service: Option<Service>,
-    /// What a uid was shown as, for good.
+    service: Service,
+    /// What a uid is shown as.
     shown: HashMap<u32, String>,
+    kept: HashMap<u32, Kept>,
+}
+
+/// What is remembered of a uid that is shown.
+struct Kept {
+    /// When it was last asked for by a collector.
+    seen: Instant,
+    /// When its name was last asked for, where it has none yet.
+    nameless: Option<Instant>,
 }
 
 /// The thread that asks NSS.
@@ -48,22 +67,28 @@ struct Service {
 }
 
 impl Names {
-    /// Names of the host whose files are below `rootfs`. NSS speaks for our own root only, so it is
-    /// asked through `lookup` where that is the host's.
+    /// Names of the host whose files are below `rootfs`. NSS speaks for our own root only, so another is asked
+    /// over its sockets.
     ///
     /// # Errors
     /// When the thread cannot be created.
-    pub(crate) fn new(rootfs: &Path, lookup: Lookup) -> std::io::Result<Self> {
-        let service = if rootfs == Path::new("/") { Some(Service::start(lookup)?) } else { None };
-        Ok(Self { passwd: rootfs.join("etc/passwd"), service, shown: HashMap::new() })
+    pub(crate) fn new(rootfs: &Path) -> std::io::Result<Self> {
+        let root = rootfs.to_owned();
+        let lookup: Lookup = if rootfs == Path::new("/") {
+            Box::new(from_nss)
+        } else {
+            Box::new(move |uid| sockets::ask_host(&root, uid))
+        };
+        let service = Service::start(lookup)?;
+        let passwd = rootfs.join("etc/passwd");
+        Ok(Self { passwd, service, shown: HashMap::new(), kept: HashMap::new() })
     }
 
     /// Asks the name service ahead of time, without waiting for it.
     pub(crate) fn expect(&mut self, uids: impl Iterator<Item = u32>) {
         let unknown: BTreeSet<u32> = uids.filter(|uid| !self.shown.contains_key(uid)).collect();
-        if let Some(service) = &mut self.service
-            && unknown.iter().any(|uid| !service.knows_of(*uid))
-        {
+        let service = &mut self.service;
+        if unknown.iter().any(|uid| !service.knows_of(*uid)) {
             let local = read_passwd(&self.passwd, &unknown);
             service.ask(unknown.iter().filter(|uid| !local.contains_key(uid)).copied());
         }
@@ -71,22 +96,79 @@ impl Names {
 
     /// What to show each of these uids as, the number where it has no name.
     pub(crate) fn resolve(&mut self, uids: &BTreeSet<u32>) -> &HashMap<u32, String> {
+        self.resolve_at(uids, Instant::now())
+    }
+
+    fn resolve_at(&mut self, uids: &BTreeSet<u32>, now: Instant) -> &HashMap<u32, String> {
+        self.kept.retain(|uid, kept| uids.contains(uid) || now - kept.seen < FORGOTTEN_AFTER);
+        let away: Vec<u32> = self
+            .kept
+            .iter_mut()
+            .filter(|(uid, _)| uids.contains(uid))
+            .filter_map(|(&uid, kept)| {
+                let long = now - std::mem::replace(&mut kept.seen, now) >= FORGOTTEN_AFTER;
+                long.then_some(uid)
+            })
+            .collect();
+        for uid in away {
+            self.kept.remove(&uid);
+        }
+        self.shown.retain(|uid, _| self.kept.contains_key(uid));
+        self.name_numbers(now);
+
         let mut unknown: BTreeSet<u32> =
             uids.iter().filter(|uid| !self.shown.contains_key(uid)).copied().collect();
         if !unknown.is_empty() {
             let mut names = read_passwd(&self.passwd, &unknown);
-            if let Some(service) = &mut self.service {
-                unknown.retain(|uid| !names.contains_key(uid));
-                names.extend(service.answers(&unknown));
-            }
+            unknown.retain(|uid| !names.contains_key(uid));
+            names.extend(self.service.answers(&unknown));
             for &uid in uids {
                 let name = names.get(&uid).filter(|name| !name.is_empty());
-                self.shown
-                    .entry(uid)
-                    .or_insert_with(|| name.map_or_else(|| uid.to_string(), |n| text::label(n)));
+                self.shown.entry(uid).or_insert_with(|| {
+                    let nameless = name.is_none().then_some(now);
+                    self.kept.insert(uid, Kept { seen: now, nameless });
+                    name.map_or_else(|| uid.to_string(), |name| text::label(name))
+                });
             }
         }
         &self.shown
+    }
+
+    /// Gives a name to those that are shown as a number, where an answer came late or one was made since.
+    /// Nobody waits for it.
+    fn name_numbers(&mut self, now: Instant) {
+        self.service.take_answers();
+        let numbers: BTreeSet<u32> = self
+            .kept
+            .iter()
+            .filter(|(_, kept)| kept.nameless.is_some())
+            .map(|(&uid, _)| uid)
+            .collect();
+        let due: BTreeSet<u32> = numbers
+            .iter()
+            .filter(|uid| {
+                let asked = self.kept.get(uid).and_then(|kept| kept.nameless);
+                asked.is_some_and(|asked| now - asked >= ASKED_AGAIN_AFTER)
+            })
+            .copied()
+            .collect();
+        let mut names =
+            if due.is_empty() { HashMap::new() } else { read_passwd(&self.passwd, &due) };
+        self.service.ask(due.iter().filter(|uid| !names.contains_key(uid)).copied());
+        for uid in &numbers {
+            if let Some(name) = self.service.answered.remove(uid).flatten() {
+                names.insert(*uid, name);
+            }
+        }
+        for uid in numbers {
+            let Some(kept) = self.kept.get_mut(&uid) else { continue };
+            if let Some(name) = names.get(&uid).filter(|name| !name.is_empty()) {
+                kept.nameless = None;
+                self.shown.insert(uid, text::label(name));
+            } else if due.contains(&uid) {
+                kept.nameless = Some(now);
+            }
+        }
     }
 }
 
@@ -129,6 +211,15 @@ impl Service {
         }
     }
 
+    /// Takes what was answered by now.
+    fn take_answers(&mut self) {
+        while let Ok((uid, name)) = self.answers.try_recv() {
+            self.hangs = false;
+            self.waiting.remove(&uid);
+            self.answered.insert(uid, name);
+        }
+    }
+
     /// Takes the names of these uids, waiting for them no longer than [`PATIENCE`]. They are not
     /// asked about again.
     fn answers(&mut self, uids: &BTreeSet<u32>) -> HashMap<u32, Vec<u8>> {
@@ -154,7 +245,7 @@ impl Service {
 }
 
 /// Asks NSS (nsswitch.conf(5)); may take as long as a network does.
-pub(crate) fn from_nss(uid: u32) -> Option<Vec<u8>> {
+fn from_nss(uid: u32) -> Option<Vec<u8>> {
     use std::os::unix::ffi::OsStrExt as _;
     uzers::get_user_by_uid(uid).map(|user| user.name().as_bytes().to_vec())
 }
@@ -187,96 +278,4 @@ fn parse_passwd(bytes: &[u8], uids: &BTreeSet<u32>) -> HashMap<u32, Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/bash\ntoor:x:0:0::/:/bin/sh\n\
-        # comment\n+::::::\n-bad:x:9:9:::\nbroken\nuser\xff:x:1000:1000:::\n:x:1001:1:::\n\
-        no:x:nan:1:::\n";
-
-    fn uids(uids: &[u32]) -> BTreeSet<u32> {
-        uids.iter().copied().collect()
-    }
-
-    #[test]
-    fn first_name_of_a_uid_wins_and_odd_lines_are_skipped() {
-        let names = parse_passwd(PASSWD, &uids(&[0, 9, 1000, 1001]));
-        assert_eq!(names[&0], b"root");
-        assert_eq!(names[&1000], b"user\xff");
-        assert_eq!(names.len(), 2);
-    }
-
-    #[test]
-    fn without_a_name_service_it_is_passwd_or_the_number() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join("etc")).unwrap();
-        std::fs::write(root.path().join("etc/passwd"), PASSWD).unwrap();
-        let mut names = Names::new(root.path(), |_| panic!("not asked")).unwrap();
-        let shown = names.resolve(&uids(&[0, 1000, 4711])).clone();
-        assert_eq!((&*shown[&0], &*shown[&1000], &*shown[&4711]), ("root", "user\\xff", "4711"));
-        // The name first shown stays.
-        std::fs::write(root.path().join("etc/passwd"), "new:x:4711:1:::\nx:x:0:0:::\n").unwrap();
-        let shown = names.resolve(&uids(&[0, 4711]));
-        assert_eq!((&*shown[&0], &*shown[&4711]), ("root", "4711"));
-    }
-
-    /// As `Names::new` on the root, but with a passwd that has nobody.
-    fn with_service(lookup: Lookup) -> Names {
-        let service = Some(Service::start(lookup).unwrap());
-        Names { passwd: "/nonexistent".into(), service, shown: HashMap::new() }
-    }
-
-    #[test]
-    fn the_name_service_answers_for_the_rest() {
-        let mut names = with_service(|uid| (uid == 5000).then(|| b"ldapuser".to_vec()));
-        let shown = names.resolve(&uids(&[5000, 5001]));
-        assert_eq!((&*shown[&5000], &*shown[&5001]), ("ldapuser", "5001"));
-    }
-
-    #[test]
-    fn a_lookup_that_panics_costs_one_name() {
-        let mut names = with_service(|uid| {
-            assert_ne!(uid, 5000, "as asked");
-            Some(b"ldapuser".to_vec())
-        });
-        let shown = names.resolve(&uids(&[5000, 5001]));
-        assert_eq!((&*shown[&5000], &*shown[&5001]), ("5000", "ldapuser"));
-    }
-
-    #[test]
-    fn a_hanging_name_service_costs_half_a_second_and_then_the_name() {
-        let mut names = with_service(|_| {
-            std::thread::sleep(Duration::from_secs(3600));
-            None
-        });
-        let started = Instant::now();
-        assert_eq!(names.resolve(&uids(&[5000, 5001]))[&5000], "5000");
-        let first = started.elapsed();
-        assert!(first >= PATIENCE && first < PATIENCE * 8, "{first:?}");
-        let started = Instant::now();
-        names.resolve(&uids(&[5000, 5001]));
-        assert!(started.elapsed() < PATIENCE, "known uids do not wait");
-        let started = Instant::now();
-        assert_eq!(names.resolve(&uids(&[5002]))[&5002], "5002");
-        assert!(started.elapsed() < PATIENCE, "nor do new ones while it still hangs");
-    }
-
-    #[test]
-    fn a_slow_answer_that_was_expected_arrives_in_time() {
-        let mut names = with_service(|_| {
-            std::thread::sleep(PATIENCE + Duration::from_millis(200));
-            Some(b"slow".to_vec())
-        });
-        names.expect([7].into_iter());
-        std::thread::sleep(Duration::from_millis(400));
-        assert_eq!(names.resolve(&uids(&[7]))[&7], "slow");
-    }
-
-    proptest! {
-        #[test]
-        fn any_passwd_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            parse_passwd(&bytes, &uids(&[0, 1]));
-        }
-    }
-}
+mod tests;

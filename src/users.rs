@@ -5,15 +5,19 @@
 //! Here the sums become the [`report`] and are exported.
 
 pub(crate) mod cgroups;
+pub(crate) mod hierarchy;
+pub(crate) mod inside;
 pub(crate) mod limits;
+pub(crate) mod logins;
 pub(crate) mod namespaces;
 pub(crate) mod report;
 pub(crate) mod scan;
 pub(crate) mod status;
 pub(crate) mod table;
+mod view;
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -23,7 +27,7 @@ use crate::config;
 use crate::live::{Live, lock};
 use crate::peak::Peak;
 use crate::user_names::Shown;
-use cgroups::Hierarchy;
+use hierarchy::Hierarchy;
 use report::Report;
 use scan::Scanner;
 
@@ -34,11 +38,13 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 const SAMPLE_BUDGET: f64 = 0.005;
 
 pub(crate) struct Users {
+    rootfs: PathBuf,
     scanner: Scanner,
     cgroups: Option<Hierarchy>,
     names: Shown,
     shows: Live<config::Users>,
     peaks: HashMap<u32, Peak>,
+    namespaces: inside::Names,
     latest: Latest,
 }
 
@@ -50,17 +56,20 @@ impl Users {
     pub(crate) fn new(
         procfs: &Path,
         sysfs: &Path,
+        rootfs: &Path,
         names: Shown,
         shows: Live<config::Users>,
     ) -> Self {
         let cgroups = Hierarchy::find(sysfs);
         let version = cgroups.as_ref().map(Hierarchy::version);
         Self {
+            rootfs: rootfs.to_owned(),
             scanner: Scanner::new(procfs.to_owned(), version),
             cgroups,
             names,
             shows,
             peaks: HashMap::new(),
+            namespaces: inside::Names::default(),
             latest: Latest::default(),
         }
     }
@@ -92,19 +101,40 @@ impl Collector for Users {
             .map_err(|error| format!("cannot read the processes of this host: {error}"))?;
         let rooms = self.cgroups.as_ref().map(|cgroups| cgroups.rooms(self.scanner.table()));
         if rooms.as_ref().is_some_and(|rooms| rooms.cut) {
-            found.warnings.push(cgroups::CUT.to_owned());
+            found.warnings.push(hierarchy::CUT.to_owned());
         }
-        let rooms = rooms.map(|rooms| rooms.processes);
+        if rooms.as_ref().is_some_and(|rooms| rooms.outside) {
+            found.warnings.push(hierarchy::OUTSIDE.to_owned());
+        }
         let mut users = table::usage_by_user(self.scanner.table(), rooms.as_ref());
         self.push_peaks(users.iter().map(|(&uid, usage)| (uid, usage.tasks)));
         for &uid in self.peaks.keys() {
             users.entry(uid).or_default();
         }
 
+        let (table, procfs) = (self.scanner.table(), self.scanner.procfs());
+        let (namespaces, approximate) =
+            self.namespaces.rows(table, &users, procfs, self.cgroups.as_ref());
+        if approximate {
+            found.warnings.push(inside::APPROXIMATE.to_owned());
+        }
+        inside::export(&namespaces, &mut found.metrics);
+
         let mut names = lock(&self.names);
         let names = names.resolve(&users.keys().copied().collect::<BTreeSet<_>>());
         let shows = self.shows.get();
         users.retain(|uid, _| shows.shows(&names[uid]));
+        let asked: Vec<_> =
+            users.iter().map(|(&uid, usage)| (uid, &*names[&uid], usage.tasks)).collect();
+        let host = logins::Host {
+            rootfs: &self.rootfs,
+            procfs,
+            table,
+            hierarchy: self.cgroups.as_ref(),
+            slices_unseen: rooms.as_ref().is_some_and(|rooms| rooms.outside),
+        };
+        let mut outlook = host.outlook(&asked);
+        found.warnings.append(&mut outlook.warnings);
         let now = Instant::now();
         let rows = users.into_iter().map(|(uid, usage)| report::Row {
             uid,
@@ -112,9 +142,11 @@ impl Collector for Users {
             peak: self.peaks.get_mut(&uid).map_or(0, |peak| peak.highest(now)),
             usage,
             commands: Vec::new(),
+            login: outlook.logins.remove(&uid),
         });
         let mut report = Report::ranked(rows.collect(), unseen);
-        report.add_commands(self.scanner.table());
+        report.add_commands(self.scanner.table(), rooms.as_ref());
+        report.namespaces = namespaces;
         report.export(&mut found.metrics);
         found.warnings.extend(report.warning());
         self.latest.set(report);

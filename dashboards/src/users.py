@@ -1,5 +1,6 @@
 """Users and processes: who is running out, against which ceiling, because of what, and when?"""
 
+import ceilings
 import thresholds as t
 from board import Board
 from links import from_row, from_series
@@ -35,6 +36,9 @@ def build():
               (4, (blocked(), 24)))
     board.section("Pids cgroups", (9, (cgroups(), 24)), (9, (table_of_cgroups(), 24)), (7, (rejected(), 24)),
                   collapsed=True)
+    board.section("Logins, containers and namespaces", (9, (ceilings.logins(), 24)),
+                  (8, (ceilings.pressed(), 24)), (9, (ceilings.whose(), 24)),
+                  (8, (ceilings.namespaces(), 24)), (8, (ceilings.table_of_namespaces(), 24)), collapsed=True)
     board.section("States, births, and the host as a whole",
                   (8, (process_states(), 24)), (8, (zombies(), 12), (forks(), 12)),
                   (8, (host(), 12), (host_tasks(), 12)), collapsed=True)
@@ -183,7 +187,8 @@ def rejected():
     return counts(
         "Which cgroups reject forks?",
         "Forks rejected by pids.max (telltale_cgroup_rejected_forks_total); the 10 with most in the selected time."
-        " Before Linux 6.11 they are counted in the cgroup of the task, not in the one whose limit was reached.",
+        " On cgroup v1, and v2 before Linux 6.11, they are counted in the cgroup of the task, not in the one whose limit"
+        " was reached.",
         "telltale_cgroup_rejected_forks_total", "job, instance, cgroup", "{{instance}} {{cgroup}}",
         level=t.CGROUP_REJECTED, no_value="no fork was rejected", links=[HERE])
 

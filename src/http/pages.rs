@@ -3,6 +3,7 @@
 
 mod logs;
 pub(crate) mod stories;
+mod users;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -16,14 +17,6 @@ use crate::collectors::CollectorName;
 use crate::exporter::Exporter;
 use crate::supervised;
 use crate::text;
-use crate::users::limits::Limit;
-use crate::users::report::{Report, Row};
-
-/// Users shown on the page.
-const USERS: usize = 20;
-
-/// From this share of a limit on, a user is marked; the alerts' thresholds.
-const NEAR: f64 = 0.8;
 
 /// A page as data: both forms are written from it.
 pub(crate) struct Page {
@@ -64,7 +57,11 @@ pub(crate) fn start(exporter: &Exporter, shown: &[Shown]) -> Page {
         // What it saw before it failed is not what is.
         let report =
             if collector.error().is_none() { exporter.users.get() } else { Arc::default() };
-        tables.push(users(&report));
+        tables.push(users::table(&report));
+        tables.push(users::logins(&report));
+        if !report.namespaces.is_empty() {
+            tables.push(users::namespaces(&report));
+        }
     }
     if shown.iter().any(|collector| collector.name == "audit") {
         tables.push(audit(&exporter.audit));
@@ -129,52 +126,6 @@ fn collectors(shown: &[Shown]) -> Table {
     }
 }
 
-fn users(report: &Report) -> Table {
-    let present = report.rows.iter().filter(|row| row.usage.tasks > 0);
-    let rows = present.take(USERS).map(|row| {
-        let usage = &row.usage;
-        let mark = match usage.nearness() {
-            _ if usage.blocked > 0 => Mark::Act,
-            near if near >= 1.0 => Mark::Act,
-            near if near >= NEAR => Mark::Watch,
-            _ => Mark::Plain,
-        };
-        let limit = |limit: Option<Limit>, none: &str| match limit {
-            Some(Limit::Tasks(tasks)) => tasks.to_string(),
-            Some(Limit::Unlimited) => "unlimited".to_owned(),
-            None => none.to_owned(),
-        };
-        let cells = vec![
-            row.user.clone(),
-            row.uid.to_string(),
-            usage.tasks.to_string(),
-            row.peak.to_string(),
-            limit(usage.limits.map(|(lowest, _)| lowest), "–"),
-            limit(usage.rlimit_room(), "–"),
-            limit(usage.cgroup.map(|cgroup| cgroup.room), "–"),
-            verdict(row),
-            commands(row),
-        ];
-        Line { mark, cells }
-    });
-    Table {
-        title: "Users, the nearest to a limit first",
-        heads: vec![
-            "user",
-            "uid",
-            "tasks",
-            "peak (2 min)",
-            "lowest limit",
-            "forks left: limit",
-            "forks left: cgroup",
-            "state",
-            "commands",
-        ],
-        rows: rows.collect(),
-        empty: "none: the collector fails, or no user passes include and exclude",
-    }
-}
-
 fn audit(view: &queue::View) -> Table {
     let facts = view.facts().into_iter();
     Table {
@@ -185,23 +136,6 @@ fn audit(view: &queue::View) -> Table {
             .collect(),
         empty: "the kernel has told nothing; why stands above",
     }
-}
-
-fn verdict(row: &Row) -> String {
-    let usage = &row.usage;
-    match usage.nearness() {
-        _ if usage.blocked == 1 => "1 process cannot fork".to_owned(),
-        _ if usage.blocked > 1 => format!("{} processes cannot fork", usage.blocked),
-        near if near >= 1.0 => "cgroup is full".to_owned(),
-        near if near > 0.0 => format!("{:.0} % used", near * 100.0),
-        _ => String::new(),
-    }
-}
-
-fn commands(row: &Row) -> String {
-    let commands: Vec<_> =
-        row.commands.iter().map(|(name, tasks)| format!("{name} ×{tasks}")).collect();
-    commands.join(", ")
 }
 
 fn duration(time: Duration) -> String {
@@ -342,18 +276,20 @@ ul{padding-left:1.2rem}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::users::limits::Limit;
+    use crate::users::report::{Report, Row};
     use crate::users::table::Usage;
 
     fn page(user: &str) -> Page {
         let limits = Some((Limit::Tasks(64), Limit::Tasks(64)));
         let usage = Usage { tasks: 64, limits, blocked: 2, ..Usage::default() };
         let commands = vec![("\x1b[2J<b>".to_owned(), 800)];
-        let row = Row { uid: 7, user: user.to_owned(), usage, peak: 70, commands };
+        let row = Row { uid: 7, user: user.to_owned(), usage, peak: 70, commands, login: None };
         let report = Report { rows: vec![row], ..Report::default() };
         Page {
             title: "t".to_owned(),
             subtitle: "s".to_owned(),
-            tables: vec![users(&report)],
+            tables: vec![users::table(&report)],
             notes: vec!["users: <hidepid>".to_owned()],
             links: vec![("/metrics".to_owned(), "metrics")],
         }

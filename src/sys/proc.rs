@@ -33,6 +33,11 @@ impl Proc {
         Ok(Self { dir: open(path, flags, Mode::empty())? })
     }
 
+    /// Whether it is the kernel's, and not a directory in its shape.
+    pub(crate) fn is_procfs(&self) -> bool {
+        rustix::fs::fstatfs(&self.dir).is_ok_and(|fs| fs.f_type == rustix::fs::PROC_SUPER_MAGIC)
+    }
+
     /// The pids listed now, that is those of thread group leaders.
     pub(crate) fn pids(&self) -> Result<Vec<u32>> {
         let mut pids = Vec::new();

@@ -13,20 +13,47 @@ use super::proc::Proc;
 /// Deeper than the kernel nests them (32).
 const MAX_DEPTH: usize = 33;
 
-/// The uid, in our own namespace, of the owner of the outermost namespace below ours that holds the
-/// process `pid`: the user whom the kernel charges for its tasks.
+/// A user namespace below ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Level {
+    /// Inode number of its `ns/user`, which is not given out again while it lives.
+    pub inode: u64,
+    /// The uid, as we see it, of who made it.
+    pub owner: u32,
+}
+
+/// The inode number of our own user namespace.
 ///
 /// # Errors
-/// EACCES without ptrace access to the process, EPERM when it is not below our namespace.
-pub(crate) fn owner_below_ours(proc: &Proc, pid: u32) -> Result<u32> {
-    let ours = fstat(proc.open_file("self/ns/user")?)?.st_ino;
-    let mut namespace = proc.open_file(&format!("{pid}/ns/user"))?;
+/// Where the kernel has none, or `self` is not in this `proc`.
+pub(crate) fn our_inode(proc: &Proc) -> Result<u64> {
+    Ok(fstat(proc.open_file("self/ns/user")?)?.st_ino)
+}
+
+/// The user namespace of a process, and its inode number.
+///
+/// # Errors
+/// EACCES without ptrace access to the process.
+pub(crate) fn of_process(proc: &Proc, pid: u32) -> Result<(OwnedFd, u64)> {
+    let namespace = proc.open_file(&format!("{pid}/ns/user"))?;
+    let inode = fstat(&namespace)?.st_ino;
+    Ok((namespace, inode))
+}
+
+/// This namespace and those above it, up to the last that is below ours, the innermost first.
+///
+/// # Errors
+/// EPERM when it is not below ours.
+pub(crate) fn levels_below(mut namespace: OwnedFd, ours: u64) -> Result<Vec<Level>> {
+    let mut levels = Vec::new();
     for _ in 0..MAX_DEPTH {
+        // SAFETY: NS_GET_OWNER_UID writes one uid_t, which is u32 on every Linux.
+        let owner = unsafe { ioctl(&namespace, Getter::<{ opcode::none(0xb7, 4) }, u32>::new())? };
+        levels.push(Level { inode: fstat(&namespace)?.st_ino, owner });
         // SAFETY: `Parent` describes NS_GET_PARENT truly, see there.
         let parent = unsafe { ioctl(&namespace, Parent)? };
         if fstat(&parent)?.st_ino == ours {
-            // SAFETY: NS_GET_OWNER_UID writes one uid_t, which is u32 on every Linux.
-            return unsafe { ioctl(&namespace, Getter::<{ opcode::none(0xb7, 4) }, u32>::new()) };
+            return Ok(levels);
         }
         namespace = parent;
     }

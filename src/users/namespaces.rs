@@ -5,17 +5,25 @@
 //! tasks belong to the user who started it, whatever uids they show. Before 5.14 each task is charged
 //! to its own uid.
 
-use procfs::sys::kernel::Version;
-use rustix::io::Result;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
 
+use procfs::sys::kernel::Version;
+use rustix::io::{Errno, Result};
+
+use super::status;
 use crate::sys::proc::Proc;
-use crate::sys::userns;
+use crate::sys::userns::{self, Level};
 
 /// `uid_map` of the initial user namespace.
 const IDENTITY: [u32; 3] = [0, 0, u32::MAX];
 
 /// The first kernel that charges tasks in a namespace to its owner.
 const CHARGES_OWNER: Version = Version { major: 5, minor: 14, patch: 0 };
+
+/// The first kernel whose `kernel.pid_max` is that of the pid namespace.
+const PID_MAX_OF_NAMESPACES: Version = Version { major: 6, minor: 14, patch: 0 };
 
 /// `CAP_SYS_ADMIN` and `CAP_SYS_RESOURCE`: either exempts from the process limit.
 const EXEMPTING: u64 = 1 << 21 | 1 << 24;
@@ -24,18 +32,42 @@ const EXEMPTING: u64 = 1 << 21 | 1 << 24;
 pub(crate) struct Charging {
     /// Our own `uid_map`; `None` where the kernel has no user namespaces.
     own: Option<Vec<u8>>,
+    /// Inode number of our own namespace, where it can be read.
+    ours: Option<u64>,
     /// Whether ours is the initial namespace, the only one whose root and capabilities exempt.
     initial: bool,
     charges_owner: bool,
+    /// Whether each pid namespace has a `pid_max` of its own.
+    pub pid_max_of_namespaces: bool,
+    /// What was found out in this scan; a number may stand for another namespace in the next.
+    levels: RefCell<HashMap<u64, Arc<[Level]>>>,
 }
 
 /// Where a process stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The uid, as we see it, that is charged for its tasks.
     pub charged: u32,
     /// Whether its own limit is compared with what that uid is charged for.
     pub bound: bool,
+    /// In which user namespace below ours it is, which charges its tasks as well.
+    pub(crate) inside: Option<Inside>,
+}
+
+/// A user namespace below ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Inside {
+    /// It and those above it, the innermost first.
+    Levels(Arc<[Level]>),
+    /// Its `uid_map`, where the kernel tells us no more.
+    Map(Arc<[u8]>),
+}
+
+impl Place {
+    /// In our own user namespace.
+    pub fn own(charged: u32, bound: bool) -> Self {
+        Self { charged, bound, inside: None }
+    }
 }
 
 impl Charging {
@@ -43,14 +75,15 @@ impl Charging {
     pub(crate) fn read(proc: &Proc) -> Self {
         let mut own = Vec::new();
         let own = proc.read("self/uid_map", &mut own).is_ok().then_some(own);
-        let mut release = Vec::new();
+        let release = read_release(proc);
         // A release we cannot read is that of a new kernel rather than of a very old one.
-        let charges_owner = match proc.read("sys/kernel/osrelease", &mut release) {
-            Ok(_) => version(&release).is_none_or(|version| version >= CHARGES_OWNER),
-            Err(_) => true,
-        };
+        let since = |first| release.is_none_or(|release| release >= first);
+        let charges_owner = since(CHARGES_OWNER);
+        let pid_max_of_namespaces = since(PID_MAX_OF_NAMESPACES);
         let initial = own.as_deref().is_none_or(|own| lines(own).eq([IDENTITY]));
-        Self { own, initial, charges_owner }
+        let ours = userns::our_inode(proc).ok();
+        let levels = RefCell::default();
+        Self { own, ours, initial, charges_owner, pid_max_of_namespaces, levels }
     }
 
     /// Whom a process of this real uid, with these effective capabilities, is charged to.
@@ -67,27 +100,47 @@ impl Charging {
         // Nobody below can become root of the initial namespace, and that is exempt everywhere
         // (measured: also within a child namespace).
         if self.initial && real_uid == 0 {
-            return Ok(Place { charged: 0, bound: false });
+            return Ok(Place::own(0, false));
         }
         let mut map = Vec::new();
-        let inside = match &self.own {
+        let within_ours = match &self.own {
             None => true,
             Some(own) => match proc.read(&format!("{pid}/uid_map"), &mut map) {
                 Ok(_) => map == *own,
                 Err(error) => return Err(error),
             },
         };
-        if inside {
+        if within_ours {
             let exempt = self.initial && capabilities & EXEMPTING != 0;
-            return Ok(Place { charged: real_uid, bound: !exempt });
+            return Ok(Place::own(real_uid, !exempt));
         }
         if !self.charges_owner {
-            return Ok(Place { charged: real_uid, bound: true });
+            return Ok(Place::own(real_uid, true));
         }
-        let owner =
-            userns::owner_below_ours(proc, pid).unwrap_or_else(|_| probable_owner(&map, real_uid));
         // Its own limit is compared with the count inside the namespace, which is not ours.
-        Ok(Place { charged: owner, bound: false })
+        Ok(match self.levels(proc, pid) {
+            Ok(levels) => {
+                let charged = levels.last().map_or(0, |level| level.owner);
+                Place { charged, bound: false, inside: Some(Inside::Levels(levels)) }
+            }
+            Err(_) => Place {
+                charged: probable_owner(&map, real_uid),
+                bound: false,
+                inside: Some(Inside::Map(map.into())),
+            },
+        })
+    }
+
+    /// The namespaces from that of the process up to ours.
+    fn levels(&self, proc: &Proc, pid: u32) -> Result<Arc<[Level]>> {
+        let (namespace, inode) = userns::of_process(proc, pid)?;
+        let ours = self.ours.ok_or(Errno::ACCESS)?;
+        if let Some(levels) = self.levels.borrow().get(&inode) {
+            return Ok(Arc::clone(levels));
+        }
+        let levels: Arc<[Level]> = userns::levels_below(namespace, ours)?.into();
+        self.levels.borrow_mut().insert(inode, Arc::clone(&levels));
+        Ok(levels)
     }
 }
 
@@ -101,12 +154,32 @@ fn probable_owner(map: &[u8], real_uid: u32) -> u32 {
 }
 
 /// The lines of a `uid_map`: first uid inside, first uid outside, count (`user_namespaces(7)`).
-fn lines(map: &[u8]) -> impl Iterator<Item = [u32; 3]> {
+pub(super) fn lines(map: &[u8]) -> impl Iterator<Item = [u32; 3]> {
     map.split(|&byte| byte == b'\n').filter_map(|line| {
         let mut numbers = std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(str::parse);
         let mut next = || numbers.next()?.ok();
         Some([next()?, next()?, next()?])
     })
+}
+
+/// The release of the kernel behind `proc`.
+fn read_release(proc: &Proc) -> Option<Version> {
+    let mut release = Vec::new();
+    proc.read("sys/kernel/osrelease", &mut release).ok()?;
+    version(&release)
+}
+
+/// Whether the `pid_max` that we read is that of our pid namespace, while `proc` lists another.
+pub(crate) fn foreign_pid_max(proc: &Proc) -> bool {
+    if read_release(proc).is_some_and(|release| release < PID_MAX_OF_NAMESPACES) {
+        return false;
+    }
+    let mut file = Vec::new();
+    match proc.read("self/status", &mut file) {
+        Ok(_) => status::parse(&file).is_some_and(|status| status.pid_namespaces > 1),
+        // A directory of fixtures has no `self`, or not all of it; procfs has it for whoever it lists.
+        Err(_) => proc.is_procfs(),
+    }
 }
 
 fn version(release: &[u8]) -> Option<Version> {
@@ -140,18 +213,19 @@ mod tests {
     #[test]
     fn initial_namespace() {
         let ordinary = place(NEW, Some(INITIAL), INITIAL, 1500, 0);
-        assert_eq!(ordinary, Place { charged: 1500, bound: true });
+        assert_eq!(ordinary, Place::own(1500, true));
         for exempt in [1 << 21, 1 << 24, u64::MAX] {
             assert!(!place(NEW, Some(INITIAL), INITIAL, 1500, exempt).bound);
         }
         assert!(place(NEW, Some(INITIAL), INITIAL, 1500, 1 << 6).bound);
-        assert_eq!(place(NEW, Some(INITIAL), INITIAL, 0, 0), Place { charged: 0, bound: false });
+        assert_eq!(place(NEW, Some(INITIAL), INITIAL, 0, 0), Place::own(0, false));
     }
 
     #[test]
     fn a_child_namespace_charges_its_owner_and_capabilities_in_it_do_not_exempt() {
         let rootless = place(NEW, Some(INITIAL), ROOTLESS, 100_004, u64::MAX);
-        assert_eq!(rootless, Place { charged: 1500, bound: false });
+        let inside = Some(Inside::Map(ROOTLESS.as_bytes().into()));
+        assert_eq!(rootless, Place { charged: 1500, bound: false, inside });
         let dockerd = "         0     231072      65536\n";
         assert_eq!(place(NEW, Some(INITIAL), dockerd, 231_072, 0).charged, 0);
         assert_eq!(place(NEW, Some(INITIAL), "", 1500, 0).charged, 1500);
@@ -161,7 +235,7 @@ mod tests {
     fn kernels_before_5_14_charge_the_uid_itself() {
         for release in ["3.10.0-1160.el7.x86_64\n", "5.13.19\n"] {
             let place = place(release, Some(INITIAL), ROOTLESS, 100_004, u64::MAX);
-            assert_eq!(place, Place { charged: 100_004, bound: true }, "{release}");
+            assert_eq!(place, Place::own(100_004, true), "{release}");
         }
         assert_eq!(place("5.14.0-70.el9\n", Some(INITIAL), ROOTLESS, 100_004, 0).charged, 1500);
     }
@@ -169,11 +243,11 @@ mod tests {
     #[test]
     fn inside_a_container_nobody_is_exempt() {
         let own = "         0     100000      65536\n";
-        assert_eq!(place(NEW, Some(own), own, 0, u64::MAX), Place { charged: 0, bound: true });
+        assert_eq!(place(NEW, Some(own), own, 0, u64::MAX), Place::own(0, true));
     }
 
     #[test]
     fn without_user_namespaces() {
-        assert_eq!(place(NEW, None, "", 1500, 0), Place { charged: 1500, bound: true });
+        assert_eq!(place(NEW, None, "", 1500, 0), Place::own(1500, true));
     }
 }

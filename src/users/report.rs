@@ -1,8 +1,13 @@
 //! What is shown of the users: ranked, bounded, and exported as metrics.
 
 use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
 
+use super::hierarchy::Rooms;
+use super::inside;
 use super::limits::Limit;
+use super::logins::Login;
 use super::scan::Unseen;
 use super::status::State;
 use super::table::{Process, Usage};
@@ -35,9 +40,14 @@ const LIMIT: Desc = Desc::gauge(
     "telltale_user_tasks_limit",
     "Lowest and highest soft RLIMIT_NPROC among the user's processes that it binds.",
 );
+const LOGIN_LIMIT: Desc = Desc::gauge(
+    "telltale_user_login_tasks_limit",
+    "Limit that a new login of the user would have: RLIMIT_NPROC by PAM, or pids.max of the user's slice.",
+);
 const HEADROOM: Desc = Desc::gauge(
     "telltale_user_fork_headroom_tasks",
-    "Tasks the user can still create: below its lowest RLIMIT_NPROC (rlimit), in its tightest pids cgroup (cgroup).",
+    "Tasks the user can still create: below its lowest RLIMIT_NPROC (rlimit), in its tightest pids cgroup (cgroup), \
+     in a new login (login).",
 );
 const BLOCKED: Desc = Desc::gauge(
     "telltale_user_processes_blocked",
@@ -63,6 +73,15 @@ pub(crate) struct Row {
     pub peak: u64,
     /// Commands with most tasks, where the user is pressed.
     pub commands: Vec<(String, u64)>,
+    /// What its next login finds, where that is known and it has an account.
+    pub login: Option<Login>,
+}
+
+impl Row {
+    /// Whether its next login fails.
+    pub(crate) fn login_fails(&self) -> bool {
+        self.login.as_ref().is_some_and(Login::fails)
+    }
 }
 
 /// All users of one collection.
@@ -74,44 +93,57 @@ pub(crate) struct Report {
     pub other_tasks: Option<u64>,
     /// What could not be seen.
     pub unseen: Unseen,
+    /// What is counted inside user namespaces, nearest to a limit first.
+    pub namespaces: Vec<inside::Row>,
 }
 
 impl Report {
     /// Ranks users by nearness to a ceiling, so that the bound never hides one in danger.
     pub(crate) fn ranked(mut rows: Vec<Row>, unseen: Unseen) -> Self {
         rows.sort_by(|a, b| {
-            let key = |row: &Row| (row.usage.blocked > 0, row.usage.nearness());
-            let ((blocked_a, near_a), (blocked_b, near_b)) = (key(a), key(b));
-            blocked_b
-                .cmp(&blocked_a)
+            let key = |row: &Row| (row.usage.blocked > 0, row.login_fails());
+            let (near_a, near_b) = (a.usage.nearness(), b.usage.nearness());
+            key(b)
+                .cmp(&key(a))
                 .then(near_b.total_cmp(&near_a))
                 .then(b.usage.tasks.cmp(&a.usage.tasks))
                 .then(a.uid.cmp(&b.uid))
         });
         let rest = rows.split_off(rows.len().min(MAX_USERS));
         let other_tasks = (!rest.is_empty()).then(|| rest.iter().map(|row| row.usage.tasks).sum());
-        Self { rows, other_tasks, unseen }
+        Self { rows, other_tasks, unseen, namespaces: Vec::new() }
     }
 
-    /// Fills in the commands of the users who are pressed.
-    pub(crate) fn add_commands(&mut self, table: &HashMap<u32, Process>) {
+    /// Fills in the commands of the users who are pressed. Those that stand in the user's fullest cgroup come
+    /// first: root may be in many containers.
+    pub(crate) fn add_commands(&mut self, table: &HashMap<u32, Process>, rooms: Option<&Rooms>) {
+        // The user's fullest cgroup, and by command the tasks in it and all.
+        type Counted<'a> = (Option<Arc<Path>>, HashMap<&'a [u8], (u64, u64)>);
         let pressed = self.rows.iter().filter(|row| row.usage.nearness() >= PRESSED);
-        let mut tasks: HashMap<u32, HashMap<&[u8], u64>> =
-            pressed.take(MAX_USERS_WITH_COMMANDS).map(|row| (row.uid, HashMap::new())).collect();
-        for process in table.values() {
-            if let Some(commands) = tasks.get_mut(&process.place.charged) {
-                *commands.entry(&process.command).or_default() += u64::from(process.threads);
-            }
+        let pressed = pressed.take(MAX_USERS_WITH_COMMANDS);
+        let mut users: HashMap<u32, Counted<'_>> = pressed
+            .map(|row| (row.uid, (row.usage.fullest_cgroup().cloned(), HashMap::new())))
+            .collect();
+        for (pid, process) in table {
+            let Some((fullest, commands)) = users.get_mut(&process.place.charged) else { continue };
+            let threads = u64::from(process.threads);
+            let room = rooms.and_then(|rooms| rooms.processes.get(pid));
+            let inside = fullest.is_some() && room.is_some_and(|room| room.fullest == *fullest);
+            let (within, all) = commands.entry(&process.command).or_default();
+            *within += if inside { threads } else { 0 };
+            *all += threads;
         }
         for row in &mut self.rows {
-            let Some(commands) = tasks.remove(&row.uid) else { continue };
-            let mut by_text: HashMap<String, u64> = HashMap::new();
-            for (command, tasks) in commands {
-                *by_text.entry(text::label(command)).or_default() += tasks;
+            let Some((_, commands)) = users.remove(&row.uid) else { continue };
+            let mut by_text: HashMap<String, (u64, u64)> = HashMap::new();
+            for (command, (within, all)) in commands {
+                let sum = by_text.entry(text::label(command)).or_default();
+                *sum = (sum.0 + within, sum.1 + all);
             }
-            row.commands = by_text.into_iter().collect();
-            row.commands.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-            row.commands.truncate(MAX_COMMANDS);
+            let mut commands: Vec<_> = by_text.into_iter().collect();
+            commands.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            commands.truncate(MAX_COMMANDS);
+            row.commands = commands.into_iter().map(|(command, (_, all))| (command, all)).collect();
         }
     }
 
@@ -137,7 +169,15 @@ impl Report {
                 metrics.add(&LIMIT, &with("bound", "highest"), highest.value());
                 metrics.add(&BLOCKED, &labels, usage.blocked as f64);
             }
-            let rooms = [("rlimit", usage.rlimit_room()), ("cgroup", usage.cgroup.map(|c| c.room))];
+            if let Some(login) = &row.login {
+                metrics.add(&LOGIN_LIMIT, &labels, login.limit.value());
+            }
+            let login = row.login.as_ref().map(|login| login.room);
+            let rooms = [
+                ("rlimit", usage.rlimit_room()),
+                ("cgroup", usage.cgroup_room()),
+                ("login", login),
+            ];
             for (ceiling, room) in rooms {
                 if let Some(room) = room {
                     metrics.add(&HEADROOM, &with("ceiling", ceiling), Limit::value(room));
@@ -174,7 +214,7 @@ mod tests {
         let limits = limit.map(|limit| (Limit::Tasks(limit), Limit::Tasks(limit)));
         let blocked = u64::from(limit.is_some_and(|limit| tasks >= limit));
         let usage = Usage { tasks, limits, blocked, ..Usage::default() };
-        Row { uid, user: format!("u{uid}"), usage, peak: tasks, commands: Vec::new() }
+        Row { uid, user: format!("u{uid}"), usage, peak: tasks, commands: Vec::new(), login: None }
     }
 
     fn text(report: &Report) -> String {
@@ -212,7 +252,7 @@ mod tests {
         let process = |charged, command: &[u8], threads| Process {
             command: command.into(),
             threads,
-            place: Place { charged, bound: true },
+            place: Place::own(charged, true),
             ..Process::in_cgroup("")
         };
         let commands: [&[u8]; 7] = [b"\xff", b"\\xff", b"a", b"b", b"c", b"d", b"e"];
@@ -221,10 +261,50 @@ mod tests {
         let table = (1..).zip(processes).collect();
         let mut report =
             Report::ranked(vec![row(1, 21, Some(40)), row(2, 5, Some(100))], Unseen::default());
-        report.add_commands(&table);
+        report.add_commands(&table, None);
         let shown: Vec<_> = report.rows[0].commands.iter().map(|(c, n)| (&**c, *n)).collect();
         assert_eq!(shown, [("\\xff", 6), ("a", 3), ("b", 3), ("c", 3), ("d", 3)]);
         assert!(report.rows[1].commands.is_empty());
+    }
+
+    #[test]
+    fn commands_of_the_fullest_cgroup_come_first() {
+        use super::super::table::CgroupRoom;
+        let room = |group: &str, share: f64| CgroupRoom {
+            room: Limit::Tasks(1),
+            share,
+            fullest: Some(Path::new(group).into()),
+        };
+        let process = |command: &[u8], threads| Process {
+            command: command.into(),
+            threads,
+            place: Place::own(0, false),
+            ..Process::in_cgroup("")
+        };
+        let table: HashMap<_, _> = (1..)
+            .zip([
+                process(b"app-a", 20),
+                process(b"app-b", 60),
+                process(b"sh", 3),
+                process(b"sh", 300),
+            ])
+            .collect();
+        let rooms =
+            [(1, room("docker/a", 1.0)), (2, room("docker/b", 0.1)), (3, room("docker/a", 1.0))];
+        let rooms = Rooms { processes: rooms.into(), ..Rooms::default() };
+        let mut root = row(0, 383, None);
+        root.usage.cgroup = Some(room("docker/a", 1.0));
+        let mut report = Report::ranked(vec![root.clone()], Unseen::default());
+        report.add_commands(&table, Some(&rooms));
+        let shown = |report: &Report| {
+            report.rows[0].commands.iter().map(|(c, n)| format!("{c} {n}")).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&report), ["app-a 20", "sh 303", "app-b 60"]);
+        // Where its own limit is nearer, the most come first.
+        root.usage.limits = Some((Limit::Tasks(100), Limit::Tasks(100)));
+        let mut report = Report::ranked(vec![root], Unseen::default());
+        report.add_commands(&table, Some(&rooms));
+        assert_eq!(shown(&report), ["sh 303", "app-b 60", "app-a 20"]);
     }
 
     #[test]

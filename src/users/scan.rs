@@ -6,17 +6,17 @@
 //! limit. A sample reads only the number of threads of processes already known.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use procfs::prelude::*;
 use rustix::io::{Errno, Result};
 
+use super::hierarchy::Version;
 use super::limits;
 use super::namespaces::Charging;
 use super::status::{self, Status};
 use super::table::{Process, tasks_by_user, usage_by_user};
 use crate::sys::proc::{Proc, gone, refused};
-use crate::users::cgroups::Version;
 
 /// Scans after which every limit has been read again.
 pub(crate) const TURNS: u32 = 8;
@@ -54,6 +54,11 @@ impl Scanner {
     /// An empty table over this mount of procfs; `cgroups` where the host has a pids controller.
     pub fn new(procfs: PathBuf, cgroups: Option<Version>) -> Self {
         Self { procfs, table: HashMap::new(), cgroups, scans: 0, buffer: Vec::new() }
+    }
+
+    /// The mount of procfs that is read.
+    pub(super) fn procfs(&self) -> &Path {
+        &self.procfs
     }
 
     /// The processes of the last scan or sample, by pid.
@@ -147,7 +152,8 @@ impl Scanner {
             known.threads = status.threads;
             return Ok(());
         }
-        let Status { command, state, real_uid, threads, effective_capabilities } = status;
+        let Status { command, state, real_uid, threads, effective_capabilities, .. } = status;
+        let own_pid_max = charging.pid_max_of_namespaces && status.pid_namespaces > 1;
         let place = charging.place(proc, pid, real_uid, effective_capabilities)?;
         let process = Process {
             inode,
@@ -159,6 +165,7 @@ impl Scanner {
             threads,
             place,
             nproc: None,
+            own_pid_max,
             cgroup: None,
         };
         self.table.insert(pid, process);
@@ -213,8 +220,7 @@ impl Scanner {
             self.try_read(pid, unseen, |this| {
                 proc.read(&format!("{pid}/cgroup"), &mut this.buffer)?;
                 if let Some(process) = this.table.get_mut(&pid) {
-                    let path = version.pids_path(&this.buffer).unwrap_or_default();
-                    process.cgroup = Some(path.into());
+                    process.cgroup = version.pids_path(&this.buffer).map(Into::into);
                 }
                 Ok(())
             })?;

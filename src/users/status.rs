@@ -62,6 +62,8 @@ pub struct Status<'a> {
     pub threads: u32,
     /// Effective capabilities, one bit each (capabilities(7)).
     pub effective_capabilities: u64,
+    /// Pid namespaces from that of `/proc` down to its own, both counted; 0 before Linux 4.1.
+    pub pid_namespaces: u32,
 }
 
 /// Parses a whole `status` file (`fs/proc/array.c`); `None` when a needed line is missing.
@@ -70,9 +72,17 @@ pub struct Status<'a> {
 pub(crate) fn parse(bytes: &[u8]) -> Option<Status<'_>> {
     let (mut name, mut letter, mut real_uid, mut threads, mut capabilities) =
         (None, None, None, None, None);
+    let mut pid_namespaces = 0;
     for line in bytes.split(|&byte| byte == b'\n') {
         match line.first() {
             Some(b'N') if name.is_none() => name = line.strip_prefix(b"Name:\t"),
+            Some(b'N') => {
+                if let Some(pids) = line.strip_prefix(b"NSpid:\t") {
+                    let count =
+                        pids.split(u8::is_ascii_whitespace).filter(|p| !p.is_empty()).count();
+                    pid_namespaces = u32::try_from(count).unwrap_or(0);
+                }
+            }
             Some(b'S') if letter.is_none() => {
                 letter = line.strip_prefix(b"State:\t").and_then(|rest| rest.first().copied());
             }
@@ -100,6 +110,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Status<'_>> {
         real_uid: real_uid?,
         threads,
         effective_capabilities: capabilities?,
+        pid_namespaces,
     })
 }
 
@@ -156,6 +167,17 @@ mod tests {
         assert_eq!((status.real_uid, status.threads), (1500, 3));
         assert_eq!(status.state, State::Sleeping);
         assert_eq!(status.effective_capabilities, 0x0120_0000);
+    }
+
+    #[test]
+    fn pid_namespaces_are_counted_where_the_kernel_names_them() {
+        let plain = status(b"x", "S (sleeping)", "5\t5\t5\t5", 1, "0");
+        assert_eq!(parse(&plain).unwrap().pid_namespaces, 0);
+        for (line, count) in [("NSpid:\t77\n", 1), ("NSpid:\t77\t9\t1\n", 3)] {
+            let text = String::from_utf8(plain.clone()).unwrap();
+            let text = text.replace("Threads:", &format!("{line}Threads:"));
+            assert_eq!(parse(text.as_bytes()).unwrap().pid_namespaces, count);
+        }
     }
 
     #[test]

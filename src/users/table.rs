@@ -1,7 +1,11 @@
 //! The processes of the host, and what they add up to per user. No system calls here.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
 
+use super::hierarchy::Rooms;
 use super::limits::{Limit, Nproc};
 use super::namespaces::Place;
 use super::status::{State, Status};
@@ -25,6 +29,8 @@ pub struct Process {
     pub place: Place,
     /// Its limits, where they matter and were read.
     pub nproc: Option<Nproc>,
+    /// Whether it is in a pid namespace below that of `/proc`, with a `pid_max` of its own.
+    pub own_pid_max: bool,
     /// Its cgroup in the hierarchy of the pids controller, as `/proc/PID/cgroup` has it.
     pub cgroup: Option<Box<[u8]>>,
 }
@@ -39,16 +45,22 @@ impl Process {
             && *self.command == *status.command
     }
 
-    /// Whether the kernel compares its limit with its user's count when it forks. A dead process
-    /// does not fork any more.
+    /// Whether the kernel compares its limit with a count when it forks. A dead process does not fork any
+    /// more.
     pub fn needs_limit(&self) -> bool {
-        self.place.bound && self.state != State::Zombie
+        (self.place.bound || self.place.inside.is_some()) && self.state != State::Zombie
     }
 
-    /// The soft limit that binds it; a hard limit of 0 marks a sandbox, which never forks.
-    fn soft_limit(&self) -> Option<Limit> {
+    /// The soft limit that is compared with the count inside its user namespace.
+    pub(crate) fn soft_limit_inside(&self) -> Option<Limit> {
+        // A hard limit of 0 marks a sandbox, which never forks.
         let nproc = self.nproc.filter(|nproc| nproc.hard != Limit::Tasks(0))?;
         self.needs_limit().then_some(nproc.soft)
+    }
+
+    /// The soft limit that is compared with its user's count.
+    fn soft_limit(&self) -> Option<Limit> {
+        self.soft_limit_inside().filter(|_| self.place.bound)
     }
 }
 
@@ -64,30 +76,44 @@ impl Process {
             real_uid: 1,
             capabilities: 0,
             threads: 1,
-            place: Place { charged: 1, bound: true },
+            place: Place::own(1, true),
             nproc: None,
+            own_pid_max: false,
             cgroup: Some(path.as_bytes().into()),
         }
     }
 }
 
 /// The pids cgroups above a process, as far as they are limited.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CgroupRoom {
     /// Tasks that can still be created before the nearest of them is full.
     pub room: Limit,
     /// Tasks in the fullest of them, as a share of its limit.
     pub share: f64,
+    /// The fullest, from the root of the hierarchy; `None` where none is limited.
+    pub fullest: Option<Arc<Path>>,
 }
 
 impl CgroupRoom {
     /// No limit anywhere.
-    pub const UNLIMITED: Self = Self { room: Limit::Unlimited, share: 0.0 };
+    pub const UNLIMITED: Self = Self { room: Limit::Unlimited, share: 0.0, fullest: None };
 
     /// The tighter of both, in each respect.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self { room: self.room.min(other.room), share: self.share.max(other.share) }
+    pub fn and(&self, other: &Self) -> Self {
+        // Of equals the one that is named first, so that it is the same at each scrape.
+        let by_share = self.share.total_cmp(&other.share);
+        let fullest = match by_share.then_with(|| other.fullest.cmp(&self.fullest)) {
+            Ordering::Less => other,
+            _ if self.fullest.is_none() => other,
+            _ => self,
+        };
+        Self {
+            room: self.room.min(other.room),
+            share: fullest.share,
+            fullest: fullest.fullest.clone(),
+        }
     }
 }
 
@@ -102,20 +128,43 @@ pub struct Usage {
     pub limits: Option<(Limit, Limit)>,
     /// Processes whose own soft limit is reached.
     pub blocked: u64,
-    /// The tightest pids cgroups; `None` where the host has no pids controller.
+    /// The tightest pids cgroups of which something is known; `None` where the host has no pids controller.
     pub cgroup: Option<CgroupRoom>,
+    /// Processes of which some cgroup cannot be looked at.
+    pub cgroup_unknown: u64,
+    /// One of its processes, the lowest pid, that is in a pid namespace with a `pid_max` of its own.
+    pub own_pid_max: Option<u32>,
 }
 
 impl Usage {
-    /// Room below the lowest soft limit.
+    /// Room below the lowest soft limit; `None` where it is not known that there is so much.
     pub fn rlimit_room(&self) -> Option<Limit> {
-        self.limits.map(|(lowest, _)| lowest.room(self.tasks))
+        self.seen(self.limits.map(|(lowest, _)| lowest.room(self.tasks)))
+    }
+
+    /// Room in the tightest pids cgroup; `None` where it is not known.
+    pub fn cgroup_room(&self) -> Option<Limit> {
+        let room = self.cgroup.as_ref().map(|cgroup| cgroup.room);
+        // Of several, what is not known may be tighter than what is; nothing is tighter than full.
+        self.seen(room).filter(|&room| self.cgroup_unknown == 0 || room == Limit::Tasks(0))
+    }
+
+    /// Without end only where no ceiling is out of sight.
+    fn seen(&self, room: Option<Limit>) -> Option<Limit> {
+        room.filter(|&room| room != Limit::Unlimited || self.own_pid_max.is_none())
+    }
+
+    /// The pids cgroup that is fuller than the user's own limit, if one is.
+    pub fn fullest_cgroup(&self) -> Option<&Arc<Path>> {
+        let rlimit = self.limits.map_or(0.0, |(lowest, _)| lowest.share(self.tasks));
+        let cgroup = self.cgroup.as_ref().filter(|cgroup| cgroup.share > rlimit)?;
+        cgroup.fullest.as_ref()
     }
 
     /// How near the user is to its nearest ceiling: 1 is there.
     pub fn nearness(&self) -> f64 {
         let rlimit = self.limits.map_or(0.0, |(lowest, _)| lowest.share(self.tasks));
-        rlimit.max(self.cgroup.map_or(0.0, |cgroup| cgroup.share))
+        rlimit.max(self.cgroup.as_ref().map_or(0.0, |cgroup| cgroup.share))
     }
 }
 
@@ -128,11 +177,10 @@ pub(crate) fn tasks_by_user<'a>(processes: impl Iterator<Item = &'a Process>) ->
     tasks
 }
 
-/// Adds up everything per charged user. `cgroups` has the processes in limited pids cgroups, and is
-/// `None` where the host has no pids controller.
+/// Adds up everything per charged user. `cgroups` is `None` where the host has no pids controller.
 pub fn usage_by_user(
     table: &HashMap<u32, Process>,
-    cgroups: Option<&HashMap<u32, CgroupRoom>>,
+    cgroups: Option<&Rooms>,
 ) -> BTreeMap<u32, Usage> {
     let tasks = tasks_by_user(table.values());
     let mut users: BTreeMap<u32, Usage> = BTreeMap::new();
@@ -147,8 +195,13 @@ pub fn usage_by_user(
             user.blocked += u64::from(soft.reached(user.tasks));
         }
         if let Some(cgroups) = cgroups {
-            let room = cgroups.get(pid).copied().unwrap_or(CgroupRoom::UNLIMITED);
-            user.cgroup = Some(user.cgroup.map_or(room, |tightest| tightest.and(room)));
+            let room = cgroups.processes.get(pid).unwrap_or(&CgroupRoom::UNLIMITED);
+            let tightest = user.cgroup.as_ref().unwrap_or(&CgroupRoom::UNLIMITED);
+            user.cgroup = Some(tightest.and(room));
+            user.cgroup_unknown += u64::from(cgroups.unknown.contains(pid));
+        }
+        if process.own_pid_max {
+            user.own_pid_max = Some(user.own_pid_max.map_or(*pid, |other| other.min(*pid)));
         }
     }
     users
@@ -164,7 +217,7 @@ mod tests {
         Process {
             real_uid: charged,
             threads,
-            place: Place { charged, bound: true },
+            place: Place::own(charged, true),
             nproc: Some(Nproc { soft, hard: Limit::Unlimited }),
             ..Process::in_cgroup("")
         }
@@ -210,17 +263,55 @@ mod tests {
         assert_eq!((user.blocked, user.limits), (1, Some((Limit::Tasks(0), Limit::Tasks(0)))));
     }
 
+    fn in_group(group: &str, room: u64, share: f64) -> CgroupRoom {
+        CgroupRoom { room: Limit::Tasks(room), share, fullest: Some(Path::new(group).into()) }
+    }
+
     #[test]
     fn nearest_cgroup_of_any_process() {
         let table: HashMap<_, _> = (1..).zip([process(7, 1, 10), process(7, 1, 10)]).collect();
-        let tight = CgroupRoom { room: Limit::Tasks(3), share: 0.7 };
-        let full = CgroupRoom { room: Limit::Tasks(4), share: 0.9 };
-        let one = usage_by_user(&table, Some(&HashMap::from([(1, tight)])));
-        assert_eq!(one[&7].cgroup, Some(tight));
-        let both = usage_by_user(&table, Some(&HashMap::from([(1, tight), (2, full)])));
-        assert_eq!(both[&7].cgroup, Some(CgroupRoom { room: Limit::Tasks(3), share: 0.9 }));
-        let none = usage_by_user(&table, Some(&HashMap::new()));
-        assert_eq!(none[&7].cgroup, Some(CgroupRoom::UNLIMITED));
+        let (tight, full) = (in_group("a", 3, 0.7), in_group("b", 4, 0.9));
+        let of = |rooms: &[(u32, &CgroupRoom)]| {
+            let processes = rooms.iter().map(|&(pid, room)| (pid, room.clone())).collect();
+            let rooms = Rooms { processes, ..Rooms::default() };
+            usage_by_user(&table, Some(&rooms))[&7].clone()
+        };
+        assert_eq!(of(&[(1, &tight)]).cgroup, Some(tight.clone()));
+        assert_eq!(of(&[(1, &tight), (2, &full)]).cgroup, Some(in_group("b", 3, 0.9)));
+        assert_eq!(of(&[]).cgroup, Some(CgroupRoom::UNLIMITED));
+        // The same name, whatever the order in which they come.
+        let (one, other) = (in_group("a", 1, 0.9), in_group("b", 1, 0.9));
+        assert_eq!(one.and(&other), other.and(&one));
+    }
+
+    #[test]
+    fn what_is_not_known_is_no_room() {
+        let table = HashMap::from([(1, process(7, 1, u64::MAX)), (2, process(7, 1, u64::MAX))]);
+        let of = |room: Option<CgroupRoom>| {
+            let processes = room.into_iter().map(|room| (1, room)).collect();
+            let rooms = Rooms { processes, unknown: [2].into(), ..Rooms::default() };
+            usage_by_user(&table, Some(&rooms))[&7].cgroup_room()
+        };
+        assert_eq!(of(None), None, "not unlimited");
+        assert_eq!(of(Some(in_group("a", 3, 0.7))), None, "the other may have less");
+        assert_eq!(of(Some(in_group("a", 0, 1.0))), Some(Limit::Tasks(0)), "there is no less");
+    }
+
+    #[test]
+    fn a_pid_namespace_takes_the_word_from_unlimited_and_leaves_numbers() {
+        let mut inside = process(7, 3, u64::MAX);
+        inside.own_pid_max = true;
+        let table = HashMap::from([(5, inside.clone()), (4, inside), (3, process(7, 1, u64::MAX))]);
+        let rooms = Rooms::default();
+        let user = &usage_by_user(&table, Some(&rooms))[&7];
+        assert_eq!(
+            (user.own_pid_max, user.rlimit_room(), user.cgroup_room()),
+            (Some(4), None, None)
+        );
+        let mut inside = process(7, 3, 10);
+        inside.own_pid_max = true;
+        let user = &usage_by_user(&HashMap::from([(5, inside)]), Some(&rooms))[&7];
+        assert_eq!(user.rlimit_room(), Some(Limit::Tasks(7)));
     }
 
     proptest! {

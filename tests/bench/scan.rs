@@ -46,7 +46,7 @@ fn measure(what: &str) {
         let floor = time(read_every_status);
         let scan = time(|| {
             scanner.scan().unwrap();
-            let rooms = cgroups.as_ref().map(|cgroups| cgroups.rooms(scanner.table()).processes);
+            let rooms = cgroups.as_ref().map(|cgroups| cgroups.rooms(scanner.table()));
             std::hint::black_box(usage_by_user(scanner.table(), rooms.as_ref()));
         });
         samples.push(cpu(|| drop(scanner.sample().unwrap())));

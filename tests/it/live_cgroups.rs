@@ -16,6 +16,17 @@ impl Cgroup {
         Self(path)
     }
 
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Lets groups be made below it that have limits of their own; cgroup v1 needs nothing for that.
+    pub fn delegate(&self) {
+        if self.0.join("cgroup.controllers").exists() {
+            std::fs::write(self.0.join("cgroup.subtree_control"), "+pids").unwrap();
+        }
+    }
+
     /// A load that enters the cgroup before it becomes a user.
     pub fn load(&self, uid: u32, count: u32) -> Load {
         let mut command = Command::new("sh");
@@ -78,9 +89,7 @@ fn the_cgroups_above_count_too() {
     }
     let uid = free_uid();
     let outer = Cgroup::new(&pids_root(), &format!("telltale-{uid}"), "10");
-    if outer.0.join("cgroup.controllers").exists() {
-        std::fs::write(outer.0.join("cgroup.subtree_control"), "+pids").unwrap();
-    }
+    outer.delegate();
     let inner = Cgroup::new(&outer.0, "inner", "max");
     let load = inner.load(uid, 6);
     assert!(!load.refused);

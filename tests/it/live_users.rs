@@ -296,15 +296,15 @@ fn a_shell_at_its_limit() {
 }
 
 /// A real account, removed with its processes.
-struct ThrowAwayUser {
-    name: String,
-    uid: u32,
+pub struct ThrowAwayUser {
+    pub name: String,
+    pub uid: u32,
     /// useradd and userdel write audit records, which wait while a test floods the queue.
     _no_flood: std::fs::File,
 }
 
 impl ThrowAwayUser {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let no_flood = super::common::audit::lock();
         let uid = free_uid();
         let name = format!("tt{uid}");

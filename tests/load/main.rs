@@ -1,7 +1,9 @@
 //! The victim of the live tests: becomes a user, takes tasks up to a number or to its limit, says what
 //! it got, and holds it until its standard input ends.
 //!
-//! `load [--uid N] [--euid N] [--nproc SOFT:HARD] [--name HEX] MODE COUNT`, where MODE is `fork`,
+//! `load [--userns OWNER/SOFT/MAP]… [--uid N] [--euid N] [--nproc SOFT:HARD] [--name HEX] MODE COUNT`, where
+//! each `--userns` makes a user namespace, one within the other, as the uid OWNER with a soft limit of SOFT
+//! (`-`: as it is) and MAP, `INSIDE:OUTSIDE:COUNT,…`, and goes on as its uid 0; and where MODE is `fork`,
 //! `threads`, `zombies`, `storm` (forks that call getppid(2) without end, for an audit rule to see) or
 //! `rootless` (forks as a subordinate uid in a user namespace of its own).
 //! It prints one line, `COUNT made` or `COUNT EAGAIN`, when it is done.
@@ -15,6 +17,7 @@ use std::process::exit;
 const SUBUIDS: u32 = 300_000;
 
 struct Wish {
+    namespaces: Vec<String>,
     /// `u32::MAX`: stay who we are.
     uid: u32,
     euid: u32,
@@ -26,6 +29,9 @@ struct Wish {
 
 fn main() {
     let wish = wish();
+    for namespace in &wish.namespaces {
+        enter_namespace(namespace);
+    }
     if let Some((soft, hard)) = wish.nproc {
         let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
         // SAFETY: a plain system call on our own limit.
@@ -150,6 +156,50 @@ fn rootless(wish: &Wish) -> (usize, &'static str) {
     (made.parse().unwrap(), if why == "EAGAIN" { "EAGAIN" } else { "made" })
 }
 
+/// Makes a user namespace and becomes its root. Who stays outside writes its maps.
+fn enter_namespace(words: &str) {
+    let mut words = words.split('/');
+    let [owner, soft, map] = [(); 3].map(|()| words.next().expect("OWNER/SOFT/MAP"));
+    let map = map.replace(':', " ").replace(',', "\n") + "\n";
+    let (mut ready_in, mut ready_out) = pipe();
+    let (mut mapped_in, mut mapped_out) = pipe();
+    let process = std::process::id();
+    // SAFETY: this process has one thread, so its copy may do anything.
+    if unsafe { libc::fork() } == 0 {
+        drop((ready_out, mapped_in));
+        ready_in.read_exact(&mut [0]).unwrap();
+        for file in ["uid_map", "gid_map"] {
+            std::fs::write(format!("/proc/{process}/{file}"), &map).unwrap();
+        }
+        mapped_out.write_all(b"x").unwrap();
+        exit(0);
+    }
+    drop((ready_in, mapped_out));
+    if let Ok(owner) = owner.parse() {
+        set_uids(owner, owner);
+    }
+    if let Ok(soft) = soft.parse() {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: plain system calls on our own limit.
+        unsafe {
+            check(libc::getrlimit(libc::RLIMIT_NPROC, &raw mut limit), "getrlimit");
+            limit.rlim_cur = soft;
+            check(libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit), "setrlimit");
+        }
+    }
+    // SAFETY: plain system calls; the child above is waited for.
+    unsafe {
+        check(libc::unshare(libc::CLONE_NEWUSER), "unshare");
+        // New capabilities took it away; without it the maps belong to the host's root.
+        libc::prctl(libc::PR_SET_DUMPABLE, 1);
+        ready_out.write_all(b"x").unwrap();
+        mapped_in.read_exact(&mut [0]).expect("the maps are written");
+        libc::wait(std::ptr::null_mut());
+        check(libc::setresgid(0, 0, 0), "setresgid in the namespace");
+        check(libc::setresuid(0, 0, 0), "setresuid in the namespace");
+    }
+}
+
 fn pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     std::io::pipe().unwrap()
 }
@@ -177,6 +227,7 @@ fn check(result: i32, what: &str) {
 
 fn wish() -> Wish {
     let mut wish = Wish {
+        namespaces: vec![],
         uid: u32::MAX,
         euid: u32::MAX,
         nproc: None,
@@ -188,6 +239,7 @@ fn wish() -> Wish {
     while let Some(word) = words.next() {
         let mut next = || words.next().expect("a value");
         match &*word {
+            "--userns" => wish.namespaces.push(next()),
             "--uid" => wish.uid = next().parse().unwrap(),
             "--euid" => wish.euid = next().parse().unwrap(),
             "--nproc" => {
