@@ -73,6 +73,7 @@ pub mod internals {
     pub use crate::signatures::catalog;
     pub use crate::signatures::matcher::Matcher;
     pub use crate::signatures::signature::{Signature, Wording};
+    #[cfg(debug_assertions)]
     pub use crate::supervised::FAULTS;
     pub use crate::users::cgroups::Hierarchy;
     pub use crate::users::scan::Scanner;

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::{FINE, FOUND, Format, WRONG};
-use crate::log_line::times::Clock;
 use crate::signatures::matcher::Matcher;
 use crate::signatures::signature::Verdict;
 
@@ -103,9 +102,8 @@ fn scan(
     };
     let modified = input.modified().and_then(|time| Timestamp::try_from(time).ok());
     let reference = modified.map_or(now, Timestamp::as_microsecond);
-    let mut clock = Clock::new(zone.clone(), reference);
     tally.begin_file(log);
-    reader::read(&mut input, &mut clock, tally, || bar.draw())
+    reader::read(&mut input, (reference, zone), tally, || bar.draw())
 }
 
 fn shown(report: &Report, format: Format) -> Result<String, String> {
