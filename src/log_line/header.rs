@@ -4,6 +4,8 @@
 //! follows that no ordinary text begins with: `sshd[24628]: ` or `kernel: `. What is not sure has no header, and
 //! meets every signature.
 
+use std::net::Ipv6Addr;
+
 use super::dmesg;
 use super::stamp::{self, Stamp, Style};
 
@@ -131,6 +133,7 @@ fn take_apart_at(line: &[u8], depth: u8) -> (Form, Line<'_>) {
         | Style::Tai64n
         | Style::Uptime
         | Style::Bracketed
+        | Style::BracketedFraction
         | Style::Human
         | Style::IsoOfDmesg
             if !is_sure =>
@@ -169,7 +172,12 @@ fn writer(untimed: &[u8], priority: Option<u8>, depth: u8) -> Option<Line<'_>> {
         return Some(finish(priority.or(Some(level)), host, tag(after)));
     }
     let own = tag(rest);
-    if own.0.is_some() {
+    // An address has colons like a tag.
+    let is_address = word(rest).is_some_and(|(word, _)| {
+        let colons = memchr::memchr_iter(b':', word).count();
+        colons > 1 && std::str::from_utf8(word).is_ok_and(|word| word.parse::<Ipv6Addr>().is_ok())
+    });
+    if own.0.is_some() && !is_address {
         return Some(finish(priority, host, own));
     }
     if let Some(inner) = inner_header(rest, depth) {
@@ -211,16 +219,25 @@ fn of_kernel(style: Style, after: &[u8]) -> Option<(Form, &[u8])> {
     let is_other = match style {
         // `[ 12.5] host kernel: text` is of `journalctl -o short-monotonic`.
         Style::Uptime | Style::Bracketed => {
-            host_and_sure_tag(text).is_some() || is_of_display_server(text)
+            host_and_sure_tag(text).is_some() || is_of_other_log(text)
         }
         _ => false,
     };
     (!is_other).then_some((Form::Dmesg(Some(style)), text))
 }
 
-/// `(EE) text`, which follows a time like the kernel's in the display server's log.
-fn is_of_display_server(text: &[u8]) -> bool {
-    matches!(text, [b'(', _, _, b')', b' ', ..])
+/// `(EE) text` of the display server and `[error] text` or `[core:error] text` of a web server, which follow a time
+/// like the kernel's.
+fn is_of_other_log(text: &[u8]) -> bool {
+    const LEVELS: [&[u8]; 8] =
+        [b"emerg", b"alert", b"crit", b"error", b"warn", b"notice", b"info", b"debug"];
+    if let [b'(', _, _, b')', b' ', ..] = text {
+        return true;
+    }
+    let word = word(text).map_or(text, |(word, _)| word);
+    let inside = word.strip_prefix(b"[").and_then(|word| word.strip_suffix(b"]"));
+    let level = inside.and_then(|inside| inside.rsplit(|&byte| byte == b':').next());
+    level.is_some_and(|level| LEVELS.contains(&level))
 }
 
 /// A line of the kernel's log; what others wrote into it has a tag.

@@ -75,6 +75,8 @@ pub(crate) enum Style {
     Uptime,
     /// `[Fri Nov 20 05:08:30 2026]`
     Bracketed,
+    /// `[Fri Nov 20 05:08:30.123456 2026]`, which web servers write and dmesg does not
+    BracketedFraction,
     /// `[Nov20 05:08]`, `[  +0.000012]`
     Human,
 }
@@ -214,7 +216,9 @@ fn bracketed(text: &[u8]) -> Option<(Stamp, Style, &[u8])> {
         return Some((Stamp::Uptime(uptime), Style::Uptime, rest));
     }
     if let Some((stamp, Style::Ctime, b"")) = weekday(inside) {
-        return Some((stamp, Style::Bracketed, rest));
+        let has_fraction = memchr::memchr(b'.', inside).is_some();
+        let style = if has_fraction { Style::BracketedFraction } else { Style::Bracketed };
+        return Some((stamp, style, rest));
     }
     // `Nov20 05:08` and `Nov 5 05:08`.
     let (month, after) = month(inside)?;
@@ -253,7 +257,8 @@ fn clock(text: &[u8]) -> Option<([i8; 3], &[u8])> {
 /// `+01:00`, `-0500`, `+09`; seconds east of Greenwich.
 fn offset(text: &[u8]) -> Option<(i32, &[u8])> {
     let (&sign, rest) = text.split_first().filter(|(sign, _)| matches!(sign, b'+' | b'-'))?;
-    let (hours, rest) = digits::<2>(rest)?;
+    let (hours, _) = rest.split_at_checked(2)?;
+    let (hours, rest) = (number(hours)?, &rest[2..]);
     let minutes = digits::<2>(rest.strip_prefix(b":").unwrap_or(rest));
     let (minutes, rest) = match minutes {
         Some(minutes) => minutes,

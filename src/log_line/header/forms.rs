@@ -42,7 +42,7 @@ impl Form {
                 Style::Unix => "seconds since 1970",
                 Style::Tai64n => "TAI64N",
                 Style::Uptime => "journalctl -o short-monotonic",
-                Style::Bracketed | Style::Human => "date in brackets",
+                Style::Bracketed | Style::BracketedFraction | Style::Human => "date in brackets",
             },
         }
     }

@@ -285,6 +285,8 @@ fn numbers_words_and_brackets_are_no_headers() {
     for line in [
         "1795151310.123    45 192.0.2.9 TCP_MISS/200 1234 GET http://example.org/: - text",
         "1234567890 bytes: read",
+        "[Sun Jun 21 20:51:33.892170 2015] [mpm_prefork:error] [pid 2218] text",
+        "[Sun Jun 21 20:51:33 2015] [error] [client 192.0.2.9] text",
         "[     5.123] (II) LoadModule: \"glx\"",
         "2026-11-20T05:08:30 INFO worker: started",
         "@40000000 x: y",
