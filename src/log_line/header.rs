@@ -159,6 +159,10 @@ fn writer(untimed: &[u8], priority: Option<u8>, depth: u8) -> Option<Line<'_>> {
             let priority = priority.or(Some(level));
             return Some(match inner_header(after, depth) {
                 Some(inner) => Line { priority: inner.priority.or(priority), ..inner },
+                // The kernel has no tag there.
+                None if level < 8 && tag(after).0 != Some(b"kernel") => {
+                    finish(priority, NO_HOST, (Some(b"kernel"), None, after))
+                }
                 None => finish(priority, NO_HOST, tag(after)),
             });
         }
@@ -171,17 +175,13 @@ fn writer(untimed: &[u8], priority: Option<u8>, depth: u8) -> Option<Line<'_>> {
     {
         return Some(finish(priority.or(Some(level)), host, tag(after)));
     }
-    let own = tag(rest);
-    // An address has colons like a tag.
-    let is_address = word(rest).is_some_and(|(word, _)| {
-        let colons = memchr::memchr_iter(b':', word).count();
-        colons > 1 && std::str::from_utf8(word).is_ok_and(|word| word.parse::<Ipv6Addr>().is_ok())
-    });
-    if own.0.is_some() && !is_address {
-        return Some(finish(priority, host, own));
-    }
+    // A time and an address have colons like a tag.
     if let Some(inner) = inner_header(rest, depth) {
         return Some(Line { priority: inner.priority.or(priority), ..inner });
+    }
+    let own = tag(rest);
+    if own.0.is_some() && !begins_with_address(rest) {
+        return Some(finish(priority, host, own));
     }
     if let Some((origin, after)) = word(rest)
         && is_host(host)
@@ -190,6 +190,14 @@ fn writer(untimed: &[u8], priority: Option<u8>, depth: u8) -> Option<Line<'_>> {
         return Some(finish(priority, origin, tag(after)));
     }
     Some(finish(priority, host, own))
+}
+
+/// An address with colons, and more.
+fn begins_with_address(rest: &[u8]) -> bool {
+    word(rest).is_some_and(|(word, _)| {
+        let colons = memchr::memchr_iter(b':', word).count();
+        colons > 1 && std::str::from_utf8(word).is_ok_and(|word| word.parse::<Ipv6Addr>().is_ok())
+    })
 }
 
 /// A whole header behind the one of a relay.

@@ -184,7 +184,7 @@ fn iso(text: &[u8]) -> Option<(Stamp, Style, &[u8])> {
 fn unix(text: &[u8]) -> Option<(Stamp, Style, &[u8])> {
     let (seconds, rest) = digits::<10>(text)?;
     let (micros, rest) = fraction(rest, b".");
-    let is_time = seconds >= 1_000_000_000 && matches!(rest.first(), Some(b' ' | b'\t'));
+    let is_time = seconds >= 1_000_000_000 && matches!(rest.first(), None | Some(b' ' | b'\t'));
     let at = seconds * SECOND + i64::from(micros);
     is_time.then_some((Stamp::Unix(at), Style::Unix, rest))
 }

@@ -9,7 +9,7 @@ use crate::log_line::json;
 use crate::log_line::times::{Clock, Time};
 use crate::signatures::explanation::{self, Outcome};
 use crate::signatures::matcher::Matcher;
-use crate::signatures::signature::{Signature, Verdict};
+use crate::signatures::signature::{Signature, Verdict, Wording};
 use crate::text;
 
 /// What is known of a line, and whether it counts for a signature that asks to act.
@@ -43,7 +43,7 @@ fn explain_line(raw: &[u8], matcher: &Matcher, clock: &mut Clock, out: &mut Stri
     match clock.of(raw) {
         Some(time @ Time::At(_)) => row("time", &time.to_string()),
         Some(time @ Time::Uptime(_)) => {
-            row("time", &format!("{time}, and nobody knows when that was"))
+            row("time", &format!("{time}, and nobody knows when that was"));
         }
         None => row("time", "none that is known; in a file, that of the line before"),
     }
@@ -60,10 +60,10 @@ fn explain_line(raw: &[u8], matcher: &Matcher, clock: &mut Clock, out: &mut Stri
     match (line.program, form) {
         (Some(program), _) => row("program", &text::decode(program)),
         (None, _) if line.host.is_empty() => {
-            row("program", "unknown: signatures of every program are tried")
+            row("program", "unknown: signatures of every program are tried");
         }
         (None, _) => {
-            row("program", "the header names none: signatures that ask for one do not match")
+            row("program", "the header names none: signatures that ask for one do not match");
         }
     }
     if let Some(pid) = line.pid {
@@ -109,7 +109,7 @@ fn reason(signature: &Signature, outcome: Outcome) -> String {
             "its text is there, but as what somebody else said, quoted by this program".to_owned()
         }
         Outcome::OtherText => {
-            let patterns: Vec<_> = signature.pattern.0.iter().map(|one| one.text()).collect();
+            let patterns: Vec<_> = signature.pattern.0.iter().map(Wording::text).collect();
             format!("its pattern is not there: {}", patterns.join(" | "))
         }
     }

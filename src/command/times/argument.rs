@@ -29,7 +29,9 @@ pub(super) fn lasts(text: &str) -> i64 {
     let offset =
         offset.is_some_and(|offset| offset.starts_with(['+', '-']) && offset.contains(':'));
     let text = if offset { &text[..text.len() - 6] } else { text };
-    let clock = text.rsplit(['T', 't', ' ']).next().unwrap_or(text);
+    // The year may stand behind it.
+    let words = || text.trim_matches(['[', ']']).rsplit(['T', 't', ' ']);
+    let clock = words().find(|word| word.contains(':')).unwrap_or(text);
     match clock.split(':').count() {
         _ if clock.contains('.') => 0,
         2 => 60 * SECOND - 1,
@@ -192,6 +194,10 @@ mod tests {
             ("2026-11-20T05:13:11Z", 999_999),
             ("2026-11-20T05:13:11+01:00", 999_999),
             ("2026-11-20 05:13:11.5", 0),
+            ("Nov 20 05:13", 59_999_999),
+            ("Fri Nov 20 05:13:11 2026", 999_999),
+            ("[Fri Nov 20 05:13:11 2026]", 999_999),
+            ("Fri 2026-11-20 05:13:11 UTC", 999_999),
             ("2026-11-20", 0),
             ("-2h", 0),
             ("now", 0),

@@ -5,6 +5,7 @@ use super::Form;
 
 /// A line in one of the forms, and what it says.
 #[cfg(test)]
+#[derive(Clone, Copy)]
 pub(crate) struct Example {
     /// Who writes such lines.
     pub writer: &'static str,

@@ -64,7 +64,7 @@ pub(super) fn is_host(word: &[u8]) -> bool {
     !word.is_empty() && word.len() <= 255 && !word.ends_with(b":") && word.iter().all(allowed)
 }
 
-/// `auth.info`, which busybox and OpenWrt put before the tag, as facility times 8 plus severity.
+/// `auth.info`, which syslogd of busybox puts before the tag, as facility times 8 plus severity.
 pub(super) fn facility_and_severity(word: &[u8]) -> Option<u8> {
     // In the order of syslog(3).
     const FACILITIES: [&[u8]; 24] = [
