@@ -202,17 +202,14 @@ fn begins_with_address(rest: &[u8]) -> bool {
 
 /// A whole header behind the one of a relay.
 fn inner_header(rest: &[u8], depth: u8) -> Option<Line<'_>> {
-    if depth > 0
-        || !rest
-            .first()
-            .is_some_and(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'<')
-    {
+    // Most lines have their tag here, and this is asked of all.
+    let (_, untimed) = self::priority(rest);
+    if depth > 0 || !untimed.starts_with(b"1 ") && stamp::read(untimed).is_none() {
         return None;
     }
     let (form, inner) = take_apart_at(rest, depth + 1);
-    matches!(form, Form::Timed(_) | Form::Rfc5424)
-        .then_some(inner)
-        .filter(|inner| inner.program.is_some())
+    let is_header = matches!(form, Form::Timed(_) | Form::Rfc5424) && inner.program.is_some();
+    is_header.then_some(inner)
 }
 
 /// Whether a line in this style is one of dmesg: what follows its time is the kernel's own text.

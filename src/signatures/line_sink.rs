@@ -274,4 +274,33 @@ mod tests {
         batch.count(Message::Line(b"nothing"), &mut before, &mut counts);
         assert_eq!((counts.read.unmatched(), counts.sink.signatures["a"].count), (1, 90));
     }
+
+    /// Lines are counted as often as they are matched or not, also where several stand in one.
+    #[test]
+    fn lines_in_json_are_counted_as_what_they_stand_for() {
+        let yaml = "
+- {id: a, title: t, programs: [sshd], pattern: '^Failed \"x\"', severity: info, verdict: watch}
+- {id: b, title: t, pattern: '^gone', severity: info, verdict: watch}";
+        let journal = r#"{"__REALTIME_TIMESTAMP":"1795151310500000","SYSLOG_IDENTIFIER":"sshd",
+            "MESSAGE":"Failed \"x\"\nand more\nand more"}"#;
+        let docker = r#"{"log":"gone\n","stream":"stderr","time":"2026-11-20T05:08:30Z"}"#;
+        let other = r#"{"msg":"gone"}"#;
+        for (headers, matched, lines) in
+            [(Headers::Any, vec!["a", "b"], 5), (Headers::Absent, vec![], 3)]
+        {
+            let matcher = Matcher::new(serde_saphyr::from_str(yaml).unwrap());
+            let meanings = Arc::new(Meanings::new(matcher, TimeZone::UTC, |_, _| {}));
+            let sink = LineSink { meanings, headers };
+            let (mut counts, mut before) = (Counts::<LineCounts>::default(), Before::default());
+            let batch = sink.begin_batch(SystemTime::now());
+            for line in [journal, docker, other] {
+                counts.read.add_line(SystemTime::now());
+                batch.count(Message::Line(line.as_bytes()), &mut before, &mut counts);
+            }
+            let ids: Vec<_> = counts.sink.signatures.keys().map(String::as_str).collect();
+            assert_eq!(ids, matched);
+            let all = counts.read.unmatched() + matched.len() as u64;
+            assert_eq!((counts.read.lines, all), (lines, lines));
+        }
+    }
 }
