@@ -24,6 +24,10 @@ pub(crate) fn decoded(line: &[u8]) -> Option<(u8, &[u8])> {
         let named = names.iter().position(|name| *name == line[..end].trim_ascii_end())?;
         Some((u8::try_from(named).ok()?, end + 1))
     };
+    // Of a header, which most lines have, the first letter is no small one.
+    if !line.first()?.is_ascii_lowercase() {
+        return None;
+    }
     let (facility, at) = column(line, &FACILITIES)?;
     let (level, length) = column(&line[at..], &LEVELS)?;
     Some((facility << 3 | level, line[at + length..].strip_prefix(b" ")?))

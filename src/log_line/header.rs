@@ -170,6 +170,12 @@ fn writer(untimed: &[u8], priority: Option<u8>, depth: u8) -> Option<Line<'_>> {
         return Some(finish(priority, NO_HOST, tag(untimed)));
     }
     let (host, rest) = (first, after);
+    let own = tag(rest);
+    if let Some(program) = own.0
+        && !goes_on_behind_colon(rest, program)
+    {
+        return Some(finish(priority, host, own));
+    }
     if let Some((level, after)) = word(rest)
         && let Some(level) = facility_and_severity(level)
     {
@@ -179,7 +185,6 @@ fn writer(untimed: &[u8], priority: Option<u8>, depth: u8) -> Option<Line<'_>> {
     if let Some(inner) = inner_header(rest, depth) {
         return Some(Line { priority: inner.priority.or(priority), ..inner });
     }
-    let own = tag(rest);
     if own.0.is_some() && !begins_with_address(rest) {
         return Some(finish(priority, host, own));
     }
@@ -190,6 +195,11 @@ fn writer(untimed: &[u8], priority: Option<u8>, depth: u8) -> Option<Line<'_>> {
         return Some(finish(priority, origin, tag(after)));
     }
     Some(finish(priority, host, own))
+}
+
+/// Whether a tag ends within a word, as a time and an address do.
+fn goes_on_behind_colon(rest: &[u8], program: &[u8]) -> bool {
+    matches!(rest[program.len()..], [b':', next, ..] if next != b' ')
 }
 
 /// An address with colons, and more.
@@ -342,7 +352,7 @@ pub(super) fn priority(line: &[u8]) -> (Option<u8>, &[u8]) {
 
 /// The bytes up to the next space, and what follows it.
 fn word(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = line.iter().position(|&byte| byte == b' ')?;
+    let end = memchr::memchr(b' ', line)?;
     Some((&line[..end], &line[end + 1..]))
 }
 

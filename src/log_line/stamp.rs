@@ -284,9 +284,10 @@ fn year(text: &[u8]) -> Option<(i16, &[u8])> {
 /// Exactly so many digits, and no more.
 fn digits<const COUNT: usize>(text: &[u8]) -> Option<(i64, &[u8])> {
     let (digits, rest) = text.split_first_chunk::<COUNT>()?;
-    let value = digits.iter().try_fold(0, |sum: i64, byte| {
-        byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
-    })?;
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = digits.iter().fold(0, |sum: i64, digit| sum * 10 + i64::from(digit - b'0'));
     (!rest.first().is_some_and(u8::is_ascii_digit)).then_some((value, rest))
 }
 
