@@ -2,5 +2,8 @@
 
 pub(crate) mod dmesg;
 pub mod header;
+pub(crate) mod json;
 pub(crate) mod kernel_clock;
+pub(crate) mod stamp;
 pub(crate) mod times;
+pub(crate) mod year;

@@ -4,6 +4,7 @@
 pub mod anchors;
 pub mod catalog;
 pub(crate) mod counter;
+pub(crate) mod explanation;
 mod finder;
 pub(crate) mod line_sink;
 pub(crate) mod matched;

@@ -168,6 +168,12 @@ impl Input {
         Ok(Self { name, modified, decoder, begun, start, failed, over })
     }
 
+    /// What it is called in its directory.
+    pub(super) fn file_name(&self) -> &[u8] {
+        let name = Path::new(&self.name).file_name();
+        name.map_or(&[], |name| name.as_encoded_bytes())
+    }
+
     /// The file as it was named.
     pub(super) fn name(&self) -> &str {
         &self.name

@@ -10,12 +10,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::{FINE, FOUND, Format, WRONG};
-use crate::log_line::times::Clock;
 use crate::signatures::matcher::Matcher;
 use crate::signatures::signature::Verdict;
 
 mod bar;
 mod duplicates;
+mod explain;
 mod reader;
 pub(crate) mod report;
 mod tally;
@@ -33,7 +33,7 @@ const WIDTH: usize = 100;
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "TIME is 2026-11-20, '2026-11-20 05:13[:11]', 2026-11-20T05:13:11Z (or +01:00), \
-    05:13[:11], today, yesterday, now,\n-2h, '2h ago', 90m, 3d or 1w, in the zone of this host. A line \
+    'Nov 20 05:13[:11]',\n05:13[:11], today, yesterday, now, -2h, '2h ago', 90m, 3d or 1w, in the zone of this host. A line \
     without a time follows the line before; lines of\nthe kernel's log that count from a boot that \
     nobody knows are always looked at.\nAn event that several logs tell counts as often as in the one that has it \
     most often.\n\
@@ -43,8 +43,13 @@ const WIDTH: usize = 100;
 pub(crate) struct Options {
     /// Logs, plain or compressed by gzip, xz or zstd: syslog files, journals (journalctl -o export),
     /// kernel logs (dmesg, copies of /dev/kmsg); - is standard input
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required_unless_present = "explain")]
     files: Vec<PathBuf>,
+
+    /// Instead of reading files, say what is made of this line: its header, its time, the signatures that were
+    /// tried and why they do not match
+    #[arg(long, value_name = "LINE", allow_hyphen_values = true, conflicts_with_all = ["files", "since", "until", "format", "unknown"])]
+    explain: Option<String>,
 
     /// Only lines from this time on
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
@@ -69,6 +74,11 @@ pub(crate) fn run(options: &Options, config_file: Option<&Path>) -> Result<u8, S
     let now = Timestamp::now().as_microsecond();
     let window = Window::of(options.since.as_deref(), options.until.as_deref(), now, &zone)?;
     let matcher = Matcher::new(super::catalogue(config_file)?);
+    if let Some(line) = &options.explain {
+        let (text, asks_to_act) = explain::explain(line, &matcher, now, &zone);
+        super::print(&text)?;
+        return Ok(if asks_to_act { FOUND } else { FINE });
+    }
     let progress = Arc::new(Progress::default());
     let mut bar = Bar::new(&options.files, &progress);
     let files = duplicates::by_log(&options.files);
@@ -103,9 +113,8 @@ fn scan(
     };
     let modified = input.modified().and_then(|time| Timestamp::try_from(time).ok());
     let reference = modified.map_or(now, Timestamp::as_microsecond);
-    let mut clock = Clock::new(zone.clone(), reference);
     tally.begin_file(log);
-    reader::read(&mut input, &mut clock, tally, || bar.draw())
+    reader::read(&mut input, (reference, zone), tally, || bar.draw())
 }
 
 fn shown(report: &Report, format: Format) -> Result<String, String> {

@@ -1,10 +1,21 @@
-//! Syslog headers: who wrote a line. The forms that syslog daemons write to files, told apart line by line.
+//! Headers: who wrote a line, in each of the forms of [`forms`], told apart line by line.
 //!
-//! `Nov 20 05:08:30 host sshd[24628]: text` (traditional, RFC 3164) and
-//! `2026-11-20T05:13:11.573002+00:00 host sshd[458]: text` (ISO 8601), each perhaps after `<PRI>`, and
-//! `<86>1 2026-11-20T05:13:11.573002+00:00 host sshd 458 - - text` (RFC 5424). What journalctl shows as
-//! `Fri 2026-11-20 05:13:11 UTC host sshd[458]: text` (`-o short-full`), and all without the host
-//! (`--no-hostname`), is understood as well.
+//! A form that other programs write as well (a date and a time, seconds, brackets) is a header only where a tag
+//! follows that no ordinary text begins with: `sshd[24628]: ` or `kernel: `. What is not sure has no header, and
+//! meets every signature.
+
+use std::net::Ipv6Addr;
+
+use super::dmesg;
+use super::stamp::{self, Stamp, Style};
+
+pub(crate) mod forms;
+mod kernel_text;
+mod tag;
+
+use kernel_text::{without_caller, without_uptime};
+pub(crate) use tag::tag;
+use tag::{facility_and_severity, host_and_sure_tag, is_host, sure_tag};
 
 /// A line taken apart; everything is bytes of the line itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,52 +34,278 @@ pub struct Line<'a> {
     pub times: u64,
 }
 
-/// Names of the months in times.
-pub const MONTHS: [&[u8; 3]; 12] = [
-    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
-];
+/// What the header of a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// There is none.
+    Absent,
+    /// A tag and no time.
+    Tag,
+    /// A time, and who wrote the line.
+    Timed(Style),
+    /// RFC 5424.
+    Rfc5424,
+    /// A line that a container wrote to its output, as its runtime hands it on.
+    Container,
+    /// A line of the kernel, as dmesg prints it.
+    Dmesg(Option<Style>),
+}
+
+/// How the lines of a source are taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Headers {
+    /// In any form, told apart line by line.
+    Any,
+    /// A line is all text.
+    Absent,
+}
+
+impl Headers {
+    /// Takes a line apart.
+    pub(crate) fn parse(self, line: &[u8]) -> Line<'_> {
+        match self {
+            Self::Any => parse(line),
+            Self::Absent => plain(line),
+        }
+    }
+}
 
 /// Takes a line apart; one without a header comes back whole.
 pub fn parse(line: &[u8]) -> Line<'_> {
+    take_apart(line).1
+}
+
+/// Takes a line apart, and says what its header is.
+pub(crate) fn take_apart(line: &[u8]) -> (Form, Line<'_>) {
+    take_apart_at(line, 0)
+}
+
+/// The time at the start of a line, behind `<34>` and the `1` of RFC 5424; of an audit record its stamp.
+pub(crate) fn stamp(line: &[u8]) -> Option<Stamp> {
+    let (_, rest) = priority(line);
+    let rest = rest.strip_prefix(b"1 ").unwrap_or(rest);
+    let rest = dmesg::decoded(rest).map_or(rest, |(_, rest)| rest);
+    let Some((stamp, style, after)) = stamp::read(rest) else { return stamp::audit(rest) };
+    // Ten digits may be any number.
+    let is_number = style == Style::Unix && rest.len() - after.len() == 10;
+    (!is_number || take_apart(line).0 != Form::Absent).then_some(stamp)
+}
+
+/// `depth`: how many headers stand before this one, for a relay puts its own before what it was given.
+fn take_apart_at(line: &[u8], depth: u8) -> (Form, Line<'_>) {
     let (priority, rest) = priority(line);
-    if let Some(line) = priority.and_then(|_| rfc5424(priority, rest)) {
-        return line;
+    if let Some(line) = rfc5424(priority, rest) {
+        return (Form::Rfc5424, line);
     }
-    if let Some(message) = of_dmesg(rest) {
-        return Line {
-            priority,
-            host: b"-",
-            program: Some(b"kernel"),
-            pid: None,
-            message,
-            times: 1,
+    let absent = |message| (Form::Absent, Line { priority, ..plain(message) });
+    if let Some((priority, rest)) = dmesg::decoded(rest) {
+        let form = stamp::read(rest).and_then(|(_, style, text)| of_kernel(style, text));
+        let (form, text) = form.unwrap_or((Form::Dmesg(None), rest));
+        return (form, kernel_line(Some(priority), text));
+    }
+    let Some((_, style, after)) = stamp::read(rest) else {
+        return match tag_alone(rest) {
+            Some((program, pid, message)) => {
+                (Form::Tag, finish(priority, b"", (Some(program), pid, message)))
+            }
+            None => absent(rest),
         };
-    }
-    let untimed = after_time(rest).map(<[u8]>::trim_ascii_start);
-    let Some((untimed, (host, after))) = untimed.and_then(|rest| Some((rest, word(rest)?))) else {
-        return Line { priority, host: b"", program: None, pid: None, message: rest, times: 1 };
     };
-    // No host's name ends so: it is the tag already.
-    let (host, rest) = if host.ends_with(b":") { (&b"-"[..], untimed) } else { (host, after) };
-    let (program, pid, message) = tag(rest);
-    let doubtful = if is_spaced(line) {
-        pid.is_none() && program != Some(b"kernel")
-    } else {
-        program.is_none() && is_basic(line)
-    };
-    if doubtful {
-        return Line { priority, host: b"", program: None, pid: None, message: line, times: 1 };
+    if let Some((form, text)) = of_kernel(style, after) {
+        return (form, kernel_line(priority, text));
     }
+    let Some(untimed) = after.strip_prefix(b" ").map(<[u8]>::trim_ascii_start) else {
+        return absent(rest);
+    };
+    if matches!(style, Style::Iso | Style::IsoBasic)
+        && let Some(output) = of_container(untimed)
+    {
+        let (form, inner) = if depth == 0 { take_apart_at(output, 1) } else { absent(output) };
+        let inner = if form == Form::Absent { plain(output) } else { inner };
+        return (Form::Container, Line { priority: inner.priority.or(priority), ..inner });
+    }
+    let Some(found) = writer(untimed, priority, depth) else { return absent(rest) };
+    let is_sure = found.pid.is_some() || found.program == Some(b"kernel");
+    match style {
+        Style::Spaced
+        | Style::IsoLocal
+        | Style::Unix
+        | Style::Tai64n
+        | Style::Uptime
+        | Style::Bracketed
+        | Style::BracketedFraction
+        | Style::Human
+        | Style::IsoOfDmesg
+            if !is_sure =>
+        {
+            absent(line)
+        }
+        // Logs of other kinds have that too, such as a database's.
+        Style::IsoBasic if found.program.is_none() => absent(line),
+        _ => (Form::Timed(style), found),
+    }
+}
+
+/// Who wrote what follows a time: `host tag`, `tag`, with `facility.severity` before the tag, or two hosts.
+fn writer(untimed: &[u8], priority: Option<u8>, depth: u8) -> Option<Line<'_>> {
+    const NO_HOST: &[u8] = b"-";
+    let (first, after) = word(untimed)?;
+    if let Some(level) = facility_and_severity(first) {
+        return Some(finish(priority.or(Some(level)), NO_HOST, tag(after)));
+    }
+    if let Some(name) = first.strip_suffix(b":") {
+        // socklog repeats the header that it was given.
+        if let Some(level) = facility_and_severity(name) {
+            let priority = priority.or(Some(level));
+            return Some(match inner_header(after, depth) {
+                Some(inner) => Line { priority: inner.priority.or(priority), ..inner },
+                // The kernel has no tag there.
+                None if level < 8 && tag(after).0 != Some(b"kernel") => {
+                    finish(priority, NO_HOST, (Some(b"kernel"), None, after))
+                }
+                None => finish(priority, NO_HOST, tag(after)),
+            });
+        }
+        // No host's name ends so: it is the tag already.
+        return Some(finish(priority, NO_HOST, tag(untimed)));
+    }
+    let (host, rest) = (first, after);
+    let own = tag(rest);
+    if let Some(program) = own.0
+        && !goes_on_behind_colon(rest, program)
+    {
+        return Some(finish(priority, host, own));
+    }
+    if let Some((level, after)) = word(rest)
+        && let Some(level) = facility_and_severity(level)
+    {
+        return Some(finish(priority.or(Some(level)), host, tag(after)));
+    }
+    // A time and an address have colons like a tag.
+    if let Some(inner) = inner_header(rest, depth) {
+        return Some(Line { priority: inner.priority.or(priority), ..inner });
+    }
+    if own.0.is_some() && !begins_with_address(rest) {
+        return Some(finish(priority, host, own));
+    }
+    if let Some((origin, after)) = word(rest)
+        && is_host(host)
+        && (host_and_sure_tag(rest).is_some() || origin == host && tag(after).0.is_some())
+    {
+        return Some(finish(priority, origin, tag(after)));
+    }
+    Some(finish(priority, host, own))
+}
+
+/// Whether a tag ends within a word, as a time and an address do.
+fn goes_on_behind_colon(rest: &[u8], program: &[u8]) -> bool {
+    matches!(rest[program.len()..], [b':', next, ..] if next != b' ')
+}
+
+/// An address with colons, and more.
+fn begins_with_address(rest: &[u8]) -> bool {
+    word(rest).is_some_and(|(word, _)| {
+        let colons = memchr::memchr_iter(b':', word).count();
+        colons > 1 && std::str::from_utf8(word).is_ok_and(|word| word.parse::<Ipv6Addr>().is_ok())
+    })
+}
+
+/// A whole header behind the one of a relay.
+fn inner_header(rest: &[u8], depth: u8) -> Option<Line<'_>> {
+    // Most lines have their tag here, and this is asked of all.
+    let (_, untimed) = self::priority(rest);
+    if depth > 0 || !untimed.starts_with(b"1 ") && stamp::read(untimed).is_none() {
+        return None;
+    }
+    let (form, inner) = take_apart_at(rest, depth + 1);
+    let is_header = matches!(form, Form::Timed(_) | Form::Rfc5424) && inner.program.is_some();
+    is_header.then_some(inner)
+}
+
+/// Whether a line in this style is one of dmesg: what follows its time is the kernel's own text.
+fn of_kernel(style: Style, after: &[u8]) -> Option<(Form, &[u8])> {
+    let after = match style {
+        Style::Uptime => without_caller(after),
+        Style::Bracketed | Style::Human | Style::IsoOfDmesg => after,
+        _ => return None,
+    };
+    // Without a text the space may have gone as well.
+    let text = if after.is_empty() { after } else { after.strip_prefix(b" ")? };
+    let is_other = match style {
+        // `[ 12.5] host kernel: text` is of `journalctl -o short-monotonic`.
+        Style::Uptime | Style::Bracketed => {
+            host_and_sure_tag(text).is_some() || is_of_other_log(text)
+        }
+        _ => false,
+    };
+    (!is_other).then_some((Form::Dmesg(Some(style)), text))
+}
+
+/// `(EE) text` of the display server and `[error] text` or `[core:error] text` of a web server, which follow a time
+/// like the kernel's.
+fn is_of_other_log(text: &[u8]) -> bool {
+    const LEVELS: [&[u8]; 8] =
+        [b"emerg", b"alert", b"crit", b"error", b"warn", b"notice", b"info", b"debug"];
+    if let [b'(', _, _, b')', b' ', ..] = text {
+        return true;
+    }
+    let word = word(text).map_or(text, |(word, _)| word);
+    let inside = word.strip_prefix(b"[").and_then(|word| word.strip_suffix(b"]"));
+    let level = inside.and_then(|inside| inside.rsplit(|&byte| byte == b':').next());
+    level.is_some_and(|level| LEVELS.contains(&level))
+}
+
+/// A line of the kernel's log; what others wrote into it has a tag.
+fn kernel_line(priority: Option<u8>, text: &[u8]) -> Line<'_> {
+    let (program, pid, message) = match priority {
+        Some(priority) if priority > 7 => tag(text),
+        _ => (Some(&b"kernel"[..]), None, text),
+    };
+    Line { priority, host: b"-", program, pid, message, times: 1 }
+}
+
+/// `stderr F text`, as container runtimes write it; P is a part of a line.
+fn of_container(untimed: &[u8]) -> Option<&[u8]> {
+    let rest = untimed.strip_prefix(b"stdout ").or_else(|| untimed.strip_prefix(b"stderr "))?;
+    let (flags, output) = word(rest)?;
+    matches!(flags, [b'F' | b'P'] | [b'F' | b'P', b':', ..]).then_some(output)
+}
+
+/// A tag at the start of a line, as it stands where the time was cut off.
+fn tag_alone(line: &[u8]) -> Option<(&[u8], Option<u32>, &[u8])> {
+    // The kernel names processes so in its own text, which `dmesg -t` shows without a time.
+    const OF_PROCESSES: [&[u8]; 5] = [
+        b"segfault at ",
+        b"unhandled signal ",
+        b"bad frame in ",
+        b"potentially unexpected fatal signal ",
+        b"undefined instruction",
+    ];
+    if !line.first()?.is_ascii_alphabetic() {
+        return None;
+    }
+    let found = sure_tag(line)?;
+    (!OF_PROCESSES.iter().any(|text| found.2.starts_with(text))).then_some(found)
+}
+
+/// The line, with what its program puts before its text taken off.
+fn finish<'a>(
+    priority: Option<u8>,
+    host: &'a [u8],
+    (program, pid, message): (Option<&'a [u8]>, Option<u32>, &'a [u8]),
+) -> Line<'a> {
     let message = if program == Some(b"kernel") { without_uptime(message) } else { message };
     let (times, message) = repeated(message);
     Line { priority, host, program, pid, message, times }
 }
 
-/// What follows `<PRI>` in RFC 5424, where `-` stands for what is not known.
+/// `1 2026-11-20T05:13:11Z host program pid id data text`, where `-` stands for what is not known. The priority may
+/// have been left out, but then the time is there.
 fn rfc5424(priority: Option<u8>, rest: &[u8]) -> Option<Line<'_>> {
     let rest = rest.strip_prefix(b"1 ")?;
     let (time, rest) = word(rest)?;
-    if time != b"-" && iso_length(time)? != time.len() {
+    let is_time = || matches!(stamp::read(time), Some((_, Style::Iso | Style::IsoBasic, b"")));
+    if !(time == b"-" && priority.is_some() || is_time()) {
         return None;
     }
     let (host, rest) = word(rest)?;
@@ -79,10 +316,8 @@ fn rfc5424(priority: Option<u8>, rest: &[u8]) -> Option<Line<'_>> {
     // Text in UTF-8 may have a mark of it in front.
     let message = message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message);
     let program = Some(program).filter(|program| *program != b"-");
-    let message = if program == Some(b"kernel") { without_uptime(message) } else { message };
-    let (times, message) = repeated(message);
     let pid = std::str::from_utf8(pid).ok().and_then(|pid| pid.parse().ok());
-    Some(Line { priority, host, program, pid, message, times })
+    Some(finish(priority, host, (program, pid, message)))
 }
 
 /// What follows RFC 5424's structured data: `-`, or `[id name="value"]` any number of times, where a
@@ -104,17 +339,6 @@ fn after_data(mut rest: &[u8]) -> Option<&[u8]> {
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b" ") }
 }
 
-/// What follows the time of `dmesg --time-format iso`, which alone has a comma before the fraction:
-/// `2026-11-20T05:13:11,123456+00:00 text`.
-fn of_dmesg(line: &[u8]) -> Option<&[u8]> {
-    let fraction = line.get(19..).filter(|rest| rest.first() == Some(&b','))?;
-    let digits = fraction[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let is_time = matches(&line[..19], b"0000-00-00T00:00:00");
-    let offset = fraction.get(1 + digits..7 + digits)?;
-    let is_offset = matches(offset, b"+00:00") || matches(offset, b"-00:00");
-    if is_time && is_offset { fraction[7 + digits..].strip_prefix(b" ") } else { None }
-}
-
 /// `<34>` at the start.
 pub(super) fn priority(line: &[u8]) -> (Option<u8>, &[u8]) {
     let parsed = line.strip_prefix(b"<").and_then(|rest| {
@@ -126,165 +350,10 @@ pub(super) fn priority(line: &[u8]) -> (Option<u8>, &[u8]) {
     parsed.unwrap_or((None, line))
 }
 
-/// What follows the time and one space.
-fn after_time(line: &[u8]) -> Option<&[u8]> {
-    if let Some(rest) = after_weekday(line) {
-        let (time, rest) = rest.split_at_checked(20)?;
-        let (_zone, rest) = word(rest)?;
-        return matches(time, b"0000-00-00 00:00:00 ").then_some(rest);
-    }
-    let length = if is_traditional(line) {
-        after_fraction(line, 15)
-    } else if is_spaced(line) {
-        after_fraction(line, 19)
-    } else {
-        iso_length(line)?
-    };
-    line.get(length..)?.strip_prefix(b" ")
-}
-
-/// What follows `Fri ` in front of a date.
-pub fn after_weekday(line: &[u8]) -> Option<&[u8]> {
-    const DAYS: [&[u8]; 7] = [b"Mon ", b"Tue ", b"Wed ", b"Thu ", b"Fri ", b"Sat ", b"Sun "];
-    let rest = DAYS.iter().find_map(|day| line.strip_prefix(*day))?;
-    rest.first()?.is_ascii_digit().then_some(rest)
-}
-
-/// `Nov 20 05:08:30`, with a space before a day of one digit.
-fn is_traditional(line: &[u8]) -> bool {
-    line.len() > 15
-        && MONTHS.iter().any(|month| line.starts_with(&month[..]))
-        && matches(&line[3..15], b" _0 00:00:00")
-}
-
-/// `2026-11-20T05:13:11`, a fraction, and `Z` or an offset from UTC.
-fn iso_length(line: &[u8]) -> Option<usize> {
-    if !line.get(..19).is_some_and(|time| matches(time, b"0000-00-00T00:00:00")) {
-        return None;
-    }
-    let at = after_fraction(line, 19);
-    match line.get(at)? {
-        b'Z' => Some(at + 1),
-        b'+' | b'-' => {
-            let is = |pattern: &[u8]| {
-                let offset = line.get(at + 1..at + 1 + pattern.len());
-                offset
-                    .is_some_and(|offset| matches(offset, pattern))
-                    .then_some(at + 1 + pattern.len())
-            };
-            is(b"00:00").or_else(|| is(b"0000"))
-        }
-        _ => None,
-    }
-}
-
-/// Whether the offset from UTC has no colon, as `journalctl -o short-iso` shows it. Logs of other kinds have
-/// that too, such as a database's: only a tag makes it syslog.
-fn is_basic(line: &[u8]) -> bool {
-    let (_, line) = priority(line);
-    iso_length(line).is_some_and(|length| {
-        length >= 5 && matches!(line[length - 5], b'+' | b'-') && line[length - 1] != b'Z'
-    })
-}
-
-/// `2026-11-20 05:13:11`, as some templates of rsyslog have it. Programs of all kinds write that too: only a tag with
-/// a pid, or the kernel's, makes it syslog.
-fn is_spaced(line: &[u8]) -> bool {
-    let (_, line) = priority(line);
-    line.get(..19).is_some_and(|time| matches(time, b"0000-00-00 00:00:00"))
-}
-
-/// Where a fraction of a second ends, if one is there, as in `journalctl -o short-precise`.
-fn after_fraction(line: &[u8], at: usize) -> usize {
-    if line.get(at) != Some(&b'.') {
-        return at;
-    }
-    at + 1 + line[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count()
-}
-
-/// Compares with a pattern in which `0` is a digit, `_` a digit or a space, the rest itself.
-fn matches(bytes: &[u8], pattern: &[u8]) -> bool {
-    bytes.len() == pattern.len()
-        && bytes.iter().zip(pattern).all(|(byte, pattern)| match pattern {
-            b'0' => byte.is_ascii_digit(),
-            b'_' => byte.is_ascii_digit() || *byte == b' ',
-            _ => byte == pattern,
-        })
-}
-
 /// The bytes up to the next space, and what follows it.
 fn word(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = line.iter().position(|&byte| byte == b' ')?;
+    let end = memchr::memchr(b' ', line)?;
     Some((&line[..end], &line[end + 1..]))
-}
-
-/// `program[pid]: text`; a tag ends with a colon, a bracket or a space.
-pub(crate) fn tag(line: &[u8]) -> (Option<&[u8]>, Option<u32>, &[u8]) {
-    let ends = |byte: &u8| matches!(byte, b':' | b'[' | b' ');
-    let Some(end) = line.iter().position(ends).filter(|&end| end > 0) else {
-        return (None, None, line);
-    };
-    let (program, mut rest) = (&line[..end], &line[end..]);
-    let mut pid = None;
-    if let Some(inside) = rest.strip_prefix(b"[")
-        && let Some(close) = closes(inside)
-    {
-        pid = std::str::from_utf8(&inside[..close]).ok().and_then(|pid| pid.parse().ok());
-        rest = &inside[close + 1..];
-        // sssd[be[example.com]][1234]
-        if let Some(inside) = rest.strip_prefix(b"[")
-            && let Some(close) = closes(inside)
-        {
-            pid = std::str::from_utf8(&inside[..close]).ok().and_then(|pid| pid.parse().ok());
-            rest = &inside[close + 1..];
-        }
-    }
-    let Some(message) = rest.strip_prefix(b":") else {
-        // Without a colon it is text whose first word is no tag.
-        return (None, None, line);
-    };
-    (Some(program), pid, message.strip_prefix(b" ").unwrap_or(message))
-}
-
-/// Where the bracket that is open closes.
-fn closes(inside: &[u8]) -> Option<usize> {
-    let mut depth = 1_u32;
-    inside.iter().take_while(|byte| **byte != b' ').position(|byte| {
-        match byte {
-            b'[' => depth += 1,
-            b']' => depth -= 1,
-            _ => {}
-        }
-        depth == 0
-    })
-}
-
-/// The kernel's `[ 1237.492680] ` in front, where printk.time is on.
-fn without_uptime(message: &[u8]) -> &[u8] {
-    let stripped = message.strip_prefix(b"[").and_then(|rest| {
-        let end = rest.iter().position(|&byte| byte == b']')?;
-        let number = rest[..end].trim_ascii_start();
-        let uptime = !number.is_empty()
-            && number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
-            && number.contains(&b'.');
-        if uptime { Some(without_caller(&rest[end + 1..])) } else { None }?.strip_prefix(b" ")
-    });
-    stripped.unwrap_or(message)
-}
-
-/// `[  T123]` or `[    C0]` behind the time, with `CONFIG_PRINTK_CALLER` (SUSE's kernels); newer dmesg parts
-/// them by a space.
-fn without_caller(rest: &[u8]) -> &[u8] {
-    let inside = rest.strip_prefix(b" ").unwrap_or(rest).strip_prefix(b"[");
-    let stripped = inside.and_then(|inside| {
-        let end = inside.iter().take(16).position(|&byte| byte == b']')?;
-        let (kind, number) = inside[..end].trim_ascii_start().split_first()?;
-        let caller = matches!(kind, b'T' | b'C')
-            && !number.is_empty()
-            && number.iter().all(u8::is_ascii_digit);
-        caller.then_some(&inside[end + 1..])
-    });
-    stripped.unwrap_or(rest)
 }
 
 /// rsyslog's `message repeated 3 times: [ text]`.

@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::header::Line;
-use super::times::{SECOND, Time, find_audit, seconds};
+use super::stamp::{find_audit, seconds};
+use super::times::{SECOND, Time};
 
 /// Lines of several CPUs are not quite in order; what lies further back is of another boot.
 const DISORDER: i64 = 10 * SECOND;

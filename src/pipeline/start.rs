@@ -16,7 +16,8 @@ use crate::audit::multicast::source::AuditRecords;
 use crate::collector::Collector;
 use crate::config::{self, Format, Source};
 use crate::live::{Live, lock};
-use crate::log_line::{header, times};
+use crate::log_line::header::Headers;
+use crate::log_line::times;
 use crate::signatures::line_sink::{LineSink, Meanings};
 use crate::signatures::matcher::Matcher;
 use crate::signatures::signature::Signature;
@@ -103,8 +104,8 @@ pub(crate) fn start(setup: Setup<'_>) -> io::Result<Pipeline> {
     let descriptors = descriptors_of_each(lines.len() + events.len());
     let mut running_lines = Vec::new();
     for (source, start) in lines.into_iter().zip(line_starts) {
-        let parse = if source.format == Format::Plain { header::plain } else { header::parse };
-        let sink = LineSink { meanings: Arc::clone(&meanings), parse };
+        let headers = if source.format == Format::Plain { Headers::Absent } else { Headers::Any };
+        let sink = LineSink { meanings: Arc::clone(&meanings), headers };
         let published = if source.kmsg {
             let ring = defaults::ring(setup.rootfs);
             follow_messages(&source, start, KernelRing::new(ring, setup.procfs.to_owned()), sink)?

@@ -11,15 +11,12 @@ use siphasher::sip::SipHasher13;
 
 use super::matcher::{Match, Matcher};
 use super::twins::{Audit, Twins};
-use crate::log_line::header::{self, Line};
+use crate::log_line::header::{self, Headers, Line};
 use crate::log_line::kernel_clock::{self, Boot, When};
 use crate::log_line::times::{Clock, SECOND, Time};
 
 /// A longer line is not remembered for being repeated.
 const MAX_PREVIOUS: usize = 4096;
-
-/// How a line is taken apart.
-pub(crate) type Parse = for<'l> fn(&'l [u8]) -> Line<'l>;
 
 /// What the next line of a log needs to know of those before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,16 +79,16 @@ impl<'m> Counter<'m, '_> {
     pub(crate) fn text<R>(
         &mut self,
         raw: &[u8],
-        parse: Parse,
+        headers: Headers,
         (before, twins): (&mut Before, &mut Twins),
         tell: impl FnOnce(&mut Counted<'m, '_>) -> R,
     ) -> R {
-        let (known, line) = ((self.matcher, self.current), parse(raw));
+        let (known, line) = ((self.matcher, self.current), headers.parse(raw));
         let mut previous = std::mem::take(&mut before.previous);
         if let Some(times) = header::repeats(&line)
             && !previous.is_empty()
         {
-            let line = Line { times, ..parse(&previous) };
+            let line = Line { times, ..headers.parse(&previous) };
             let when = || When { header: self.clock.of(raw), uptime: None };
             let told = tell(&mut counted(known, (line, &previous), when, None, (before, twins)));
             before.previous = previous;
@@ -110,7 +107,10 @@ impl<'m> Counter<'m, '_> {
 
 /// What a line of text says about when it was written.
 pub(crate) fn when(raw: &[u8], line: &Line<'_>, clock: &mut Clock) -> When {
-    When { header: clock.of(raw), uptime: kernel_clock::uptime(raw, line) }
+    match clock.of(raw) {
+        Some(Time::Uptime(uptime)) => When { header: None, uptime: Some(uptime) },
+        header => When { header, uptime: kernel_clock::uptime(raw, line) },
+    }
 }
 
 /// What a message is that came taken apart. `serial`: of the audit event that it tells, if that was handed on
@@ -233,7 +233,7 @@ mod tests {
                 continue;
             }
             let memory = (&mut before, &mut twins);
-            told.push(lines_of_log.text(line, header::parse, memory, |counted| {
+            told.push(lines_of_log.text(line, Headers::Any, memory, |counted| {
                 let second = match counted.time {
                     Some(Time::At(time)) => format!("{}", (time - NOW) / SECOND),
                     _ => "none".to_owned(),
@@ -316,7 +316,7 @@ mod tests {
             let mut clock = Clock::new(TimeZone::UTC, NOW);
             let mut lines = Counter { matcher: &matcher, clock: &mut clock, current: None };
             let memory = (&mut Before::default(), &mut Twins::default());
-            lines.text(line.as_bytes(), header::parse, memory, |counted| counted.identity())
+            lines.text(line.as_bytes(), Headers::Any, memory, |counted| counted.identity())
         };
         let oom = "Killed process 7";
         for (one, other, same) in [

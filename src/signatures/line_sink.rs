@@ -8,12 +8,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::counter::{self, Before, Counted, Parse};
+use super::counter::{self, Before, Counted};
 use super::matched::{Matched, Values};
 use super::matcher::Matcher;
 use super::twins::Twins;
 use crate::live::{Live, lock};
-use crate::log_line::header::Line;
+use crate::log_line::header::{Headers, Line};
+use crate::log_line::json;
 use crate::log_line::kernel_clock::kernel_start;
 use crate::log_line::times::{Clock, Time};
 use crate::sources::published::Counts;
@@ -57,7 +58,7 @@ impl Meanings {
 pub(crate) struct LineSink {
     pub meanings: Arc<Meanings>,
     /// How its lines are taken apart.
-    pub parse: Parse,
+    pub headers: Headers,
 }
 
 /// What the lines of a source add up to.
@@ -90,7 +91,14 @@ impl Sink for LineSink {
     fn begin_batch(&self, now: SystemTime) -> LineBatch<'_> {
         let matcher = self.meanings.matcher.get();
         let (clock, unmatched) = (OnceCell::new(), Cell::new(0));
-        LineBatch { meanings: &self.meanings, parse: self.parse, matcher, now, clock, unmatched }
+        LineBatch {
+            meanings: &self.meanings,
+            headers: self.headers,
+            matcher,
+            now,
+            clock,
+            unmatched,
+        }
     }
 }
 
@@ -102,7 +110,7 @@ const SHARE: u64 = 16;
 /// Counts the lines of one piece.
 pub(crate) struct LineBatch<'s> {
     meanings: &'s Meanings,
-    parse: Parse,
+    headers: Headers,
     /// The signatures of this piece.
     matcher: Arc<Matcher>,
     now: SystemTime,
@@ -118,7 +126,18 @@ impl Batch for LineBatch<'_> {
 
     fn count(&self, message: Message<'_>, before: &mut Before, to: &mut Counts<LineCounts>) {
         match message {
-            Message::Line(bytes) => self.count_text(bytes, before, to),
+            Message::Line(bytes) => match json::lines(bytes) {
+                Some(lines) if self.headers == Headers::Any => {
+                    for (nth, line) in lines.iter().enumerate() {
+                        // The runner has counted one.
+                        if nth > 0 {
+                            to.read.add_line(self.now);
+                        }
+                        self.count_text(line, before, to);
+                    }
+                }
+                _ => self.count_text(bytes, before, to),
+            },
             Message::Parsed { .. } => self.count_parsed(message, to),
         }
     }
@@ -134,12 +153,12 @@ impl LineBatch<'_> {
     fn count_text(&self, bytes: &[u8], before: &mut Before, to: &mut Counts<LineCounts>) {
         if before.passes(&self.matcher, bytes) {
             to.read.add_unmatched(None);
-            self.note_shape(|| (self.parse)(bytes), bytes, None);
+            self.note_shape(|| self.headers.parse(bytes), bytes, None);
             return;
         }
         let mut twins = std::mem::take(&mut to.sink.twins);
         self.with_counter(|counter| {
-            counter.text(bytes, self.parse, (before, &mut twins), |counted| {
+            counter.text(bytes, self.headers, (before, &mut twins), |counted| {
                 self.add(counted, None, to);
             });
         });
@@ -230,7 +249,6 @@ impl LineBatch<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log_line::header;
     use crate::metrics::OTHER;
     use crate::signatures::matched::MAX_VALUES;
 
@@ -241,7 +259,7 @@ mod tests {
             captures: [who]}";
         let matcher = Matcher::new(serde_saphyr::from_str(yaml).unwrap());
         let meanings = Arc::new(Meanings::new(matcher, TimeZone::UTC, |_, _| {}));
-        let sink = LineSink { meanings, parse: header::parse };
+        let sink = LineSink { meanings, headers: Headers::Any };
         let (mut counts, mut before) = (Counts::default(), Before::default());
         let batch = sink.begin_batch(SystemTime::now());
         for round in 0..3 {
@@ -255,5 +273,34 @@ mod tests {
         }
         batch.count(Message::Line(b"nothing"), &mut before, &mut counts);
         assert_eq!((counts.read.unmatched(), counts.sink.signatures["a"].count), (1, 90));
+    }
+
+    /// Lines are counted as often as they are matched or not, also where several stand in one.
+    #[test]
+    fn lines_in_json_are_counted_as_what_they_stand_for() {
+        let yaml = "
+- {id: a, title: t, programs: [sshd], pattern: '^Failed \"x\"', severity: info, verdict: watch}
+- {id: b, title: t, pattern: '^gone', severity: info, verdict: watch}";
+        let journal = r#"{"__REALTIME_TIMESTAMP":"1795151310500000","SYSLOG_IDENTIFIER":"sshd",
+            "MESSAGE":"Failed \"x\"\nand more\nand more"}"#;
+        let docker = r#"{"log":"gone\n","stream":"stderr","time":"2026-11-20T05:08:30Z"}"#;
+        let other = r#"{"msg":"gone"}"#;
+        for (headers, matched, lines) in
+            [(Headers::Any, vec!["a", "b"], 5), (Headers::Absent, vec![], 3)]
+        {
+            let matcher = Matcher::new(serde_saphyr::from_str(yaml).unwrap());
+            let meanings = Arc::new(Meanings::new(matcher, TimeZone::UTC, |_, _| {}));
+            let sink = LineSink { meanings, headers };
+            let (mut counts, mut before) = (Counts::<LineCounts>::default(), Before::default());
+            let batch = sink.begin_batch(SystemTime::now());
+            for line in [journal, docker, other] {
+                counts.read.add_line(SystemTime::now());
+                batch.count(Message::Line(line.as_bytes()), &mut before, &mut counts);
+            }
+            let ids: Vec<_> = counts.sink.signatures.keys().map(String::as_str).collect();
+            assert_eq!(ids, matched);
+            let all = counts.read.unmatched() + matched.len() as u64;
+            assert_eq!((counts.read.lines, all), (lines, lines));
+        }
     }
 }

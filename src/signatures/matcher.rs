@@ -59,22 +59,28 @@ impl Matcher {
         self.finder.any(line)
     }
 
+    /// Signatures one of whose anchors stands in a message, by position; beyond the last, what else is looked for.
+    pub(super) fn candidates(&self, message: &[u8]) -> Vec<usize> {
+        let mut candidates = Vec::new();
+        self.finder.find(message, |nth| candidates.push(nth));
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates
+    }
+
     /// Everything that a line is counted for. A line without a header meets every signature; one whose
     /// header names no program meets those that ask for none.
     pub fn matches<'l>(&self, line: &Line<'l>) -> Vec<Match<'_, 'l>> {
-        let mut candidates = Vec::new();
-        self.finder.find(line.message, |nth| candidates.push(nth));
-        candidates.sort_unstable();
-        candidates.dedup();
+        let candidates = self.candidates(line.message);
         let signatures =
-            candidates.iter().filter_map(|&nth| Some((nth, self.signatures.get(nth)?)));
+            candidates.into_iter().filter_map(|nth| Some((nth, self.signatures.get(nth)?)));
         let scoped = signatures.filter(|(_, signature)| may_be(signature, line));
         scoped.filter_map(|(nth, signature)| found(nth, signature, line)).collect()
     }
 }
 
 /// Whether a line may be one of the signature's, by its program.
-fn may_be(signature: &Signature, line: &Line<'_>) -> bool {
+pub(super) fn may_be(signature: &Signature, line: &Line<'_>) -> bool {
     match line.program {
         _ if signature.programs.is_empty() => true,
         None => line.host.is_empty(),
@@ -107,7 +113,7 @@ const QUOTING: [&[u8]; 19] = [
 ];
 
 /// Whether the wording is what the program itself says, not what it quotes.
-fn is_said(wording: &Wording, signature: &Signature, line: &Line<'_>) -> bool {
+pub(super) fn is_said(wording: &Wording, signature: &Signature, line: &Line<'_>) -> bool {
     let quoting = match line.program {
         // Nobody knows whose line it is: it may be an access log's.
         None => line.host.is_empty(),
@@ -131,7 +137,11 @@ fn is_said(wording: &Wording, signature: &Signature, line: &Line<'_>) -> bool {
 }
 
 /// What the line is counted for, if the signature matches it.
-fn found<'m, 'l>(nth: usize, signature: &'m Signature, line: &Line<'l>) -> Option<Match<'m, 'l>> {
+pub(super) fn found<'m, 'l>(
+    nth: usize,
+    signature: &'m Signature,
+    line: &Line<'l>,
+) -> Option<Match<'m, 'l>> {
     let mut wordings =
         signature.pattern.0.iter().filter(|wording| is_said(wording, signature, line));
     let (mut count, mut captures) = (1, Vec::new());

@@ -52,5 +52,6 @@ mod prometheus;
 mod reload;
 mod scan;
 mod scan_events;
+mod scan_headers;
 mod supervised;
 mod unseen;

@@ -1,18 +1,19 @@
 //! Bytes of a file to lines, in whichever form they stand there: told by how they begin.
 
-use std::borrow::Cow;
+use jiff::tz::TimeZone;
 
 use super::tally::Tally;
 use crate::command::input::Input;
 
 use crate::journal::Entry;
 use crate::journal::export::{self, Export};
-use crate::log_line::dmesg::{self, Dmesg};
+use crate::log_line::json;
 use crate::log_line::kernel_clock::When;
-use crate::log_line::times::{self, Clock};
+use crate::log_line::times::Clock;
+use crate::log_line::year;
 use crate::sources::file::foreign::Foreign;
 use crate::sources::kernel_ring::dump::{self, Dump};
-use crate::sources::kernel_ring::record::{Part, Record};
+use crate::sources::kernel_ring::record::Record;
 use crate::sources::lines::Lines;
 
 /// Bytes that are read at once.
@@ -45,11 +46,6 @@ impl Form {
 
 /// What to do with a file that is no text, told by how it begins.
 fn no_log(head: &[u8]) -> Option<&'static str> {
-    if head.starts_with(b"{") && memchr::memmem::find(head, b"\"__REALTIME_TIMESTAMP\"").is_some() {
-        return Some(
-            "this is the journal as JSON; scan it as journalctl -o export … | telltale_exporter scan -",
-        );
-    }
     Some(match Foreign::of(head)? {
         Foreign::Journal => {
             "this is a file of the journal; scan its export: journalctl --file FILE -o export | \
@@ -69,10 +65,11 @@ fn no_log(head: &[u8]) -> Option<&'static str> {
 /// Counts all lines; what could not be read comes back, one line each.
 pub(super) fn read(
     input: &mut Input,
-    clock: &mut Clock,
+    (modified, zone): (i64, &TimeZone),
     tally: &mut Tally<'_>,
     mut draw: impl FnMut(),
 ) -> Vec<String> {
+    let file_name = input.file_name().to_vec();
     let mut errors = Vec::new();
     let mut buffer = vec![0; PIECE];
     let mut piece = |buffer: &mut [u8]| {
@@ -91,7 +88,10 @@ pub(super) fn read(
     if let Some(cure) = no_log(&buffer[..length]) {
         return vec![format!("{}: {cure}", input.name())];
     }
-    let mut form = Form::of(&buffer[..length]);
+    let head = &buffer[..length];
+    let latest = year::latest(&file_name, head, modified, zone);
+    let clock = &mut Clock::new(zone.clone(), latest);
+    let mut form = Form::of(head);
     let (mut lines, mut cut) = (Lines::default(), 0);
     while length > 0 {
         let bytes = &buffer[..length];
@@ -157,6 +157,13 @@ fn journal(entry: &Entry<'_>, tally: &mut Tally<'_>) {
 }
 
 fn text(line: &[u8], clock: &mut Clock, tally: &mut Tally<'_>) {
+    match json::lines(line) {
+        Some(lines) => lines.iter().for_each(|line| plain_text(line, clock, tally)),
+        None => plain_text(line, clock, tally),
+    }
+}
+
+fn plain_text(line: &[u8], clock: &mut Clock, tally: &mut Tally<'_>) {
     if !tally.is_asked_for(line, clock) {
         return;
     }
@@ -164,31 +171,5 @@ fn text(line: &[u8], clock: &mut Clock, tally: &mut Tally<'_>) {
         tally.pass(line);
         return;
     }
-    let (decoded, rest) =
-        dmesg::decoded(line).map_or((None, line), |(name, rest)| (Some(name), rest));
-    if let Some(Dmesg { priority, micros, text }) = dmesg::dmesg_line(rest) {
-        kernel(&printed(decoded.or(priority), micros, text), tally);
-    } else if let Some(text) =
-        times::dated(rest).map(|(_, text)| text).or_else(|| dmesg::human(rest))
-    {
-        let when = When { header: clock.of(rest), uptime: None };
-        of_record(&printed(decoded, 0, text), when, tally);
-    } else if decoded.is_some() {
-        of_record(&printed(decoded, 0, rest), When::default(), tally);
-    } else {
-        tally.text(line, clock);
-    }
-}
-
-/// The record that a line of dmesg was printed of.
-fn printed(priority: Option<u8>, micros: u64, text: &[u8]) -> Record<'_> {
-    let priority = priority.unwrap_or(0);
-    Record {
-        facility: priority >> 3,
-        level: priority & 7,
-        sequence: 0,
-        micros,
-        part: Part::Whole,
-        message: Cow::Borrowed(text),
-    }
+    tally.text(line, clock);
 }

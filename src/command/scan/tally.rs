@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::duplicates::Duplicates;
 use super::report::{Capture, Finding, Report, Shape};
 use crate::command::times::Window;
-use crate::log_line::header::{self, Line};
+use crate::log_line::header::{self, Headers, Line};
 use crate::log_line::kernel_clock::{Boot, When};
 use crate::log_line::times::{Clock, Time};
 use crate::signatures::counter::{self, Before, Counted, Counter};
@@ -171,7 +171,7 @@ impl<'m> Tally<'m> {
         self.read(raw);
         let mut memory = (std::mem::take(&mut self.before), std::mem::take(&mut self.twins));
         let mut lines = Counter { matcher: self.matcher, clock, current: None };
-        lines.text(raw, header::parse, (&mut memory.0, &mut memory.1), |counted| {
+        lines.text(raw, Headers::Any, (&mut memory.0, &mut memory.1), |counted| {
             self.count(counted);
         });
         (self.before, self.twins) = memory;

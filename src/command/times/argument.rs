@@ -4,11 +4,12 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
-use crate::log_line::times::{self, DAY, SECOND, in_zone, iso};
+use crate::log_line::stamp::{self, Stamp, Style};
+use crate::log_line::times::{Clock, DAY, SECOND, Time, in_zone};
 
 /// What is accepted, for help and errors.
 const FORMS: &str = "2026-11-20, '2026-11-20 05:13[:11]', 2026-11-20T05:13:11Z (or +01:00), \
-                         05:13[:11], today, yesterday, now, -2h, '2h ago', 90m, 3d or 1w";
+                         'Nov 20 05:13[:11]', 05:13[:11], today, yesterday, now, -2h, '2h ago', 90m, 3d or 1w";
 
 /// What `text` means `now`, in microseconds since 1970; without an offset, in this zone. A span, with or
 /// without a sign or `ago`, is before now.
@@ -28,7 +29,9 @@ pub(super) fn lasts(text: &str) -> i64 {
     let offset =
         offset.is_some_and(|offset| offset.starts_with(['+', '-']) && offset.contains(':'));
     let text = if offset { &text[..text.len() - 6] } else { text };
-    let clock = text.rsplit(['T', 't', ' ']).next().unwrap_or(text);
+    // The year may stand behind it.
+    let words = || text.trim_matches(['[', ']']).rsplit(['T', 't', ' ']);
+    let clock = words().find(|word| word.contains(':')).unwrap_or(text);
     match clock.split(':').count() {
         _ if clock.contains('.') => 0,
         2 => 60 * SECOND - 1,
@@ -50,34 +53,45 @@ fn parse(text: &str, now: i64, zone: &TimeZone) -> Option<i64> {
         return time.parse::<i64>().ok()?.checked_mul(SECOND);
     }
     let bytes = text.as_bytes();
-    if bytes.get(4) == Some(&b'-') {
-        let date: Date = text.get(..10)?.parse().ok()?;
-        return match text.get(10..)? {
-            "" => start(date),
-            rest if rest.len() <= 9 && rest.starts_with(['T', ' ']) && !rest.ends_with('Z') => {
-                of_day(date, &rest[1..], zone)
-            }
-            rest => {
-                // The fast parser of lines passes over what follows the time and takes a second of 60.
-                let strict = rest.starts_with(['T', 't', ' ']) && {
-                    let time = format!("{}T{}", &text[..10], &rest[1..]);
-                    time.parse::<Timestamp>().is_ok() || time.parse::<DateTime>().is_ok()
-                };
-                if strict { iso(bytes, zone) } else { None }
-            }
-        };
+    // A day alone begins at midnight.
+    if let Ok(date) = text.parse::<Date>()
+        && text.len() == 10
+    {
+        return start(date);
     }
-    if bytes.get(2) == Some(&b':') {
+    if let Some(time) = dated(bytes) {
+        return Clock::new(zone.clone(), now).place(time).and_then(|time| match time {
+            Time::At(at) => Some(at),
+            Time::Uptime(_) => None,
+        });
+    }
+    if text.contains(':') {
         return of_day(today, text, zone);
     }
     now.checked_sub(span(text)?)
 }
 
-/// `05:13` or `05:13:11` of a day.
+/// A time with its day, all of it, as a line of a log begins; the seconds may be left out.
+fn dated(text: &[u8]) -> Option<Stamp> {
+    let whole = |text: &[u8]| match stamp::read(text)? {
+        (_, Style::Human | Style::Uptime, _) => None,
+        (stamp, _, rest) => rest.is_empty().then_some(stamp),
+    };
+    let colons = memchr::memchr_iter(b':', text).count();
+    let minute = || if colons == 1 { whole(&[text, b":00"].concat()) } else { None };
+    let leap = |stamp: &Stamp| matches!(stamp, Stamp::Calendar(time) if time.second == 60);
+    whole(text).or_else(minute).filter(|stamp| !leap(stamp))
+}
+
+/// `05:13` or `05:13:11` of a day; people leave the zero of `9:10` out.
 fn of_day(date: Date, text: &str, zone: &TimeZone) -> Option<i64> {
     let parts: Vec<i8> = text
         .split(':')
-        .map(|part| if part.len() == 2 { times::number(part.as_bytes()) } else { None })
+        .enumerate()
+        .map(|(nth, part)| {
+            let length = part.len() == 2 || nth == 0 && part.len() == 1;
+            if length { stamp::number(part.as_bytes()) } else { None }
+        })
         .map(|part| part.and_then(|part| i8::try_from(part).ok()))
         .collect::<Option<_>>()?;
     let (hour, minute, second) = match parts[..] {
@@ -100,7 +114,7 @@ fn span(text: &str) -> Option<i64> {
     let mut sum = 0i64;
     while !rest.is_empty() {
         let digits = rest.find(|letter: char| !letter.is_ascii_digit())?;
-        let count = times::number(&rest.as_bytes()[..digits])?;
+        let count = stamp::number(&rest.as_bytes()[..digits])?;
         rest = rest[digits..].trim_start();
         let end = rest.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(rest.len());
         let unit = match &rest[..end] {
@@ -120,7 +134,6 @@ fn span(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log_line::times::Time;
 
     /// A Friday, 05:13:11 UTC.
     const NOW: &str = "2026-11-20T05:13:11Z";
@@ -153,6 +166,18 @@ mod tests {
             ("3d", "2026-11-17T05:13:11Z"),
             ("1w", "2026-11-13T05:13:11Z"),
             ("@1760000000", "2025-10-09T08:53:20Z"),
+            // As logs and people write them.
+            ("9:10", "2026-11-20T08:10:00Z"),
+            ("Aug 4 09:10", "2026-08-04T07:10:00Z"),
+            ("Aug  4 09:10:01", "2026-08-04T07:10:01Z"),
+            // Of the last year that had it.
+            ("Dec 24 18:00", "2025-12-24T17:00:00Z"),
+            ("Nov 20 2024 05:13:11", "2024-11-20T04:13:11Z"),
+            ("Fri Nov 20 05:13:11 2026", "2026-11-20T04:13:11Z"),
+            ("[Fri Nov 20 05:13:11 2026]", "2026-11-20T04:13:11Z"),
+            ("Fri 2026-11-20 05:13:11 UTC", NOW),
+            ("2026-11-20T05:13:11+0200", "2026-11-20T03:13:11Z"),
+            ("1760000000.5", "2025-10-09T08:53:20.5Z"),
         ] {
             assert_eq!(of(text, "Europe/Berlin").as_deref(), Ok(expected), "{text}");
         }
@@ -169,6 +194,10 @@ mod tests {
             ("2026-11-20T05:13:11Z", 999_999),
             ("2026-11-20T05:13:11+01:00", 999_999),
             ("2026-11-20 05:13:11.5", 0),
+            ("Nov 20 05:13", 59_999_999),
+            ("Fri Nov 20 05:13:11 2026", 999_999),
+            ("[Fri Nov 20 05:13:11 2026]", 999_999),
+            ("Fri 2026-11-20 05:13:11 UTC", 999_999),
             ("2026-11-20", 0),
             ("-2h", 0),
             ("now", 0),
@@ -204,6 +233,12 @@ mod tests {
             "1:2:3",
             "05:13:",
             "2026-11-20T05:60",
+            "2026-11-20T05:13:60",
+            "Nov 31 05:13",
+            "Nov 20",
+            "[12.5]",
+            "[+0.5]",
+            "[Nov20 05:13]",
         ] {
             let error = of(text, "UTC").unwrap_err();
             assert!(error.starts_with(&format!("'{text}' is no time; give 2026-11-20")), "{error}");

@@ -1,6 +1,9 @@
 use super::*;
 use proptest::prelude::*;
 
+use crate::log_line::times::Clock;
+use jiff::tz::TimeZone;
+
 fn parts(line: &str) -> (Option<&str>, Option<u32>, &str, &str) {
     let parsed = parse(line.as_bytes());
     let text = |bytes| std::str::from_utf8(bytes).unwrap();
@@ -212,4 +215,120 @@ proptest! {
         let line = format!("2026-11-20T05:13:11+01:00 host {program}{pid_text}: {message}");
         prop_assert_eq!(parts(&line), (Some(&*program), pid, "host", &*message));
     }
+}
+
+/// Each form of the table, and the time that stands in it.
+#[test]
+fn every_form_of_the_table() {
+    let now = "2026-11-20T12:00:00Z".parse::<jiff::Timestamp>().unwrap().as_microsecond();
+    for example in forms::EXAMPLES {
+        let line = example.line.as_bytes();
+        let mut clock = Clock::new(TimeZone::UTC, now);
+        let time = clock.of(line).map_or_else(String::new, |time| time.to_string());
+        assert_eq!(time, example.time, "{}", example.line);
+        let expected = (example.program, example.pid, example.host, "text");
+        assert_eq!(parts(example.line), expected, "{}", example.line);
+        assert_eq!(take_apart(line).0, example.form, "{}", example.line);
+        assert_ne!(example.form.name(), "none");
+        // Daemons that pass a line on leave its priority there.
+        if !example.line.starts_with('<')
+            && !example.line.starts_with("kern")
+            && example.program != Some("kernel")
+        {
+            let given = format!("<86>{}", example.line);
+            assert_eq!(parts(&given), expected, "{given}");
+            assert_eq!(parse(given.as_bytes()).priority, Some(86), "{given}");
+        }
+    }
+}
+
+/// The documentation has the same table.
+#[test]
+fn the_documentation_shows_every_form() {
+    let document = include_str!("../../../deploy/docs/LOGS.md");
+    let rows: Vec<_> = document
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains("text` |"))
+        .collect();
+    let expected: Vec<_> = forms::EXAMPLES
+        .iter()
+        .map(|example| format!("| {} | `{}` |", example.writer, example.line))
+        .collect();
+    assert_eq!(rows, expected, "\n{}\n", expected.join("\n"));
+}
+
+#[test]
+fn facility_and_severity_are_the_priority() {
+    for (line, priority) in [
+        ("Nov 20 05:08:30 web04 auth.info sshd[7]: text", 38),
+        ("Nov 20 05:08:30 web04 kern.err kernel: text", 3),
+        ("Fri Nov 20 05:08:30 2026 local7.warning app: text", 188),
+        ("Fri Nov 20 05:08:30 2026 daemon.notice procd: text", 29),
+        ("<86>Nov 20 05:08:30 web04 auth.info sshd[7]: text", 86),
+        ("2026-11-20T05:08:30.1 authpriv.err: Nov 20 05:08:30 sshd[7]: text", 83),
+    ] {
+        let parsed = parse(line.as_bytes());
+        assert_eq!((parsed.priority, parsed.message), (Some(priority), &b"text"[..]), "{line}");
+    }
+    // Names of hosts and of files.
+    for (line, host, program) in [
+        ("Nov 20 05:08:30 mail.example sshd[7]: text", "mail.example", "sshd"),
+        ("Nov 20 05:08:30 web04 user.sh: text", "web04", "user.sh"),
+    ] {
+        assert_eq!((parts(line).2, parts(line).0), (host, Some(program)), "{line}");
+    }
+}
+
+/// What looks like a header and is none.
+#[test]
+fn numbers_words_and_brackets_are_no_headers() {
+    for line in [
+        "1795151310.123    45 192.0.2.9 TCP_MISS/200 1234 GET http://example.org/: - text",
+        "1234567890 bytes: read",
+        "[Sun Jun 21 20:51:33.892170 2015] [mpm_prefork:error] [pid 2218] text",
+        "[Sun Jun 21 20:51:33 2015] [error] [client 192.0.2.9] text",
+        "[     5.123] (II) LoadModule: \"glx\"",
+        "2026-11-20T05:08:30 INFO worker: started",
+        "@40000000 x: y",
+        "Nov 20 2026: the day",
+        "sshd: no pid",
+        "app[7] text",
+        "1 2026-11-20 web04 sshd 7 - - text",
+        "python3[1234]: segfault at 0 ip 0000 sp 0000 error 4 in libc.so[7f]",
+    ] {
+        assert_eq!(take_apart(line.as_bytes()).0, Form::Absent, "{line}");
+        assert_eq!(parts(line), (None, None, "", line));
+    }
+    let kernel = |text: &str| format!("[ 1237.492680] {text}");
+    for text in [
+        "usb 1-1: new device",
+        "systemd[1]: text",
+        "traps: python3[12] general protection",
+        "CPU: 0 PID: 1 Comm: x",
+        "Memory cgroup out of memory: Killed process 12 (x)",
+        "python3[1234]: segfault at 0",
+    ] {
+        assert_eq!(parts(&kernel(text)), (Some("kernel"), None, "-", text));
+    }
+}
+
+/// Who relays may have relayed what was relayed: only one header is looked for behind the first.
+#[test]
+fn relays() {
+    for (rest, host, program) in [
+        ("gw web04 sshd[7]: text", "web04", Some("sshd")),
+        ("web04 web04 app: text", "web04", Some("app")),
+        ("gw 192.0.2.7 kernel: text", "192.0.2.7", Some("kernel")),
+        ("gw 2001:db8::7 sshd[7]: text", "2001:db8::7", Some("sshd")),
+        ("gw <86>Nov 20 05:08:29 web04 sshd[7]: text", "web04", Some("sshd")),
+        ("gw 2026-11-20T05:08:29Z web04 app: text", "web04", Some("app")),
+        ("gw not a host: text", "gw", None),
+        ("gw web04 app: text", "gw", None),
+        ("gw last message repeated 3 times", "gw", None),
+    ] {
+        let line = format!("Nov 20 05:08:30 {rest}");
+        assert_eq!((parts(&line).2, parts(&line).0), (host, program), "{line}");
+    }
+    let deep = "Nov 20 05:08:30 a ".repeat(2000) + "sshd[7]: text";
+    assert_eq!(parts(&deep).0, None);
 }
