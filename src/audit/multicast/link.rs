@@ -1,4 +1,4 @@
-//! What the listener tells the exporter, one [frame](crate::audit::frame) a datagram. The exporter sends nothing; the
+//! What the listener tells the exporter, one frame (`crate::audit::frame`) a datagram. The exporter sends nothing; the
 //! listener ends when the exporter's side closes.
 
 use serde::{Deserialize, Serialize};

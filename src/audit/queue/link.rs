@@ -1,5 +1,5 @@
 //! What the audit helper tells the exporter: status and rules, and its panics, each as a
-//! [frame](crate::audit::frame). The exporter sends nothing; the helper ends when the exporter's side closes.
+//! frame (`crate::audit::frame`). The exporter sends nothing; the helper ends when the exporter's side closes.
 
 use std::io::{self, Read, Write};
 
