@@ -7,7 +7,7 @@ macro_rules! runbooks {
     };
 }
 
-const RUNBOOKS: [(&str, &str); 38] = runbooks![
+const RUNBOOKS: [(&str, &str); 42] = runbooks![
     "TelltaleAuditBacklogHigh",
     "TelltaleAuditBlind",
     "TelltaleAuditDaemonGone",
@@ -19,6 +19,7 @@ const RUNBOOKS: [(&str, &str); 38] = runbooks![
     "TelltaleAuditTurnedOff",
     "TelltaleCgroupForksRejected",
     "TelltaleCgroupNearLimit",
+    "TelltaleCgroupsPressed",
     "TelltaleCollectorFailing",
     "TelltaleConfigNotReloaded",
     "TelltaleExporterAbsent",
@@ -27,6 +28,7 @@ const RUNBOOKS: [(&str, &str); 38] = runbooks![
     "TelltaleExporterRestarting",
     "TelltaleForksFailing",
     "TelltaleHostNearTaskLimit",
+    "TelltaleLeakPredicted",
     "TelltaleLogBytesLost",
     "TelltaleLogMessagesLost",
     "TelltaleLogSignatureBulk",
@@ -36,8 +38,10 @@ const RUNBOOKS: [(&str, &str); 38] = runbooks![
     "TelltaleLogSourceStalled",
     "TelltaleLogSourcesNone",
     "TelltaleLogUnknownErrorsSurging",
+    "TelltaleLoginFails",
     "TelltaleLogrotateFailing",
     "TelltaleLogrotateStale",
+    "TelltaleNamespaceNearLimit",
     "TelltaleOomKill",
     "TelltaleProcessKilled",
     "TelltaleStateNotWritten",
