@@ -23,7 +23,7 @@ fn repository(path: &str) -> PathBuf {
 }
 
 /// Panels, or single queries of them, that are empty after the scenes, with the reason.
-const EMPTY: [(&str, &str); 20] = [
+const EMPTY: [(&str, &str); 22] = [
     ("telltale-exporter: Did a thread of the exporter panic?", "none did"),
     ("telltale-exporter: Can it write its state?", "it can: only failures are shown"),
     (
@@ -35,6 +35,8 @@ const EMPTY: [(&str, &str); 20] = [
     ("telltale-logs: What is known to be lost? A", "nothing is: only losses are shown"),
     ("telltale-logs: What is known to be lost? B", "nothing is: only losses are shown"),
     ("telltale-users: How is each user? G", "a trend needs half an hour"),
+    ("telltale-users: Who is nearest? A", GONE),
+    ("telltale-users: Who is nearest? C", GONE),
     ("telltale-users: Who is second? A", NO_OTHER),
     ("telltale-users: Who is second? B", NO_OTHER),
     ("telltale-users: Who is second? C", NO_OTHER),
@@ -49,6 +51,7 @@ const EMPTY: [(&str, &str); 20] = [
     ("telltale-fleet: How is each host? D", "audit is not required here"),
 ];
 const NO_OTHER: &str = "nobody else is past half of a limit";
+const GONE: &str = "a user of another test was nearer, and is gone";
 const NO_NAMESPACE: &str = "nobody runs a container with user namespaces";
 
 const SSHD: &str = "Aug  4 07:33:02 web04 sshd[14492]: fatal: setresuid 500: Resource temporarily \
@@ -225,7 +228,7 @@ impl Stack {
         // The kernel's ring is written over where others flood it, and other tests have users and namespaces beside.
         let full = EMPTY.iter().filter(|(known, why)| {
             let of_others =
-                why.starts_with("nothing is:") || [NO_OTHER, NO_NAMESPACE].contains(why);
+                why.starts_with("nothing is:") || [NO_OTHER, NO_NAMESPACE, GONE].contains(why);
             !of_others && !empty.iter().any(|title| title == known)
         });
         let full: Vec<_> = full.map(|(known, _)| *known).collect();

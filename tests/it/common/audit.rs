@@ -61,6 +61,8 @@ impl AuditScene {
             assert!(!need(&[Need::Tool("a host without a running auditd")]));
             return None;
         }
+        // Whatever may fail comes before there is a daemon to be left behind.
+        let uid = free_uid();
         let dir = tempfile::tempdir().unwrap();
         configure(dir.path());
         let auditd = Command::new("auditd")
@@ -74,7 +76,6 @@ impl AuditScene {
         eventually("auditd registers", || status()["pid"] == u64::from(auditd.id()));
         // The kernel's own; a test that was killed may have left a shorter one.
         auditctl(&format!("--backlog_wait_time {DEFAULT_WAIT_JIFFIES}"));
-        let uid = free_uid();
         Some(Self { auditd, before, rules: Vec::new(), uid, dir, _lock: lock })
     }
 

@@ -61,7 +61,7 @@ pub fn load_command() -> Command {
 pub fn free_uid() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let nth = NEXT.fetch_add(1, Ordering::SeqCst);
-    assert!(nth < 64, "more uids than a run has");
-    // 1,000 runs of 64 uids each below the container ranges (524288 and up).
-    400_000 + (std::process::id() % 1000) * 64 + nth
+    assert!(nth < 120, "more uids than a run has");
+    // 1,000 runs of 120 uids each below the container ranges (524288 and up).
+    400_000 + (std::process::id() % 1000) * 120 + nth
 }
