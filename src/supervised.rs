@@ -190,11 +190,11 @@ fn faults() -> Option<&'static std::path::Path> {
 /// Nobody can ask a release for it.
 #[cfg(not(debug_assertions))]
 #[inline]
-pub fn panic_if_asked(_thread: &str) {}
+pub(crate) fn panic_if_asked(_thread: &str) {}
 
 #[cfg(not(debug_assertions))]
 #[inline]
-pub fn hold_if_asked(_before: impl FnOnce()) {}
+pub(crate) fn hold_if_asked(_before: impl FnOnce()) {}
 
 #[cfg(test)]
 mod tests {
