@@ -1,22 +1,10 @@
 //! The columns that `dmesg --decode` puts before a line.
 
+use super::FACILITIES;
+
 /// What `dmesg --decode` puts in front, `kern  :warn  : `, as a number; and what follows.
 pub(crate) fn decoded(line: &[u8]) -> Option<(u8, &[u8])> {
-    // As util-linux names them, in the order of syslog(3).
-    const FACILITIES: [&[u8]; 12] = [
-        b"kern",
-        b"user",
-        b"mail",
-        b"daemon",
-        b"auth",
-        b"syslog",
-        b"lpr",
-        b"news",
-        b"uucp",
-        b"cron",
-        b"authpriv",
-        b"ftp",
-    ];
+    // As util-linux names them, which has the first twelve facilities alone.
     const LEVELS: [&[u8]; 8] =
         [b"emerg", b"alert", b"crit", b"err", b"warn", b"notice", b"info", b"debug"];
     let column = |line: &[u8], names: &[&[u8]]| {
@@ -28,7 +16,7 @@ pub(crate) fn decoded(line: &[u8]) -> Option<(u8, &[u8])> {
     if !line.first()?.is_ascii_lowercase() {
         return None;
     }
-    let (facility, at) = column(line, &FACILITIES)?;
+    let (facility, at) = column(line, &FACILITIES[..12])?;
     let (level, length) = column(&line[at..], &LEVELS)?;
     Some((facility << 3 | level, line[at + length..].strip_prefix(b" ")?))
 }

@@ -1,6 +1,7 @@
 //! The tag of a line, `program[pid]: `, and what daemons put between the time and the tag.
 
 use super::word;
+use crate::log_line::FACILITIES;
 
 /// `program[pid]: text`; a tag ends with a colon, a bracket or a space.
 pub(crate) fn tag(line: &[u8]) -> (Option<&[u8]>, Option<u32>, &[u8]) {
@@ -66,33 +67,6 @@ pub(super) fn is_host(word: &[u8]) -> bool {
 
 /// `auth.info`, which syslogd of busybox puts before the tag, as facility times 8 plus severity.
 pub(super) fn facility_and_severity(word: &[u8]) -> Option<u8> {
-    // In the order of syslog(3).
-    const FACILITIES: [&[u8]; 24] = [
-        b"kern",
-        b"user",
-        b"mail",
-        b"daemon",
-        b"auth",
-        b"syslog",
-        b"lpr",
-        b"news",
-        b"uucp",
-        b"cron",
-        b"authpriv",
-        b"ftp",
-        b"ntp",
-        b"security",
-        b"console",
-        b"clock",
-        b"local0",
-        b"local1",
-        b"local2",
-        b"local3",
-        b"local4",
-        b"local5",
-        b"local6",
-        b"local7",
-    ];
     const SEVERITIES: [(&[u8], u8); 11] = [
         (b"emerg", 0),
         (b"panic", 0),
