@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use siphasher::sip::SipHasher13;
 
 use super::directory;
@@ -79,9 +80,17 @@ impl RuntimeFile {
     /// When it cannot be written; then nothing is there, so that nobody believes what was.
     pub(super) fn write(&self, payload: &[u8]) -> io::Result<()> {
         self.put(payload).inspect_err(|_| {
-            let _ = fs::remove_file(&self.path);
             let _ = fs::remove_file(self.path.with_extension("new"));
+            if fs::remove_file(&self.path).is_err() {
+                self.empty();
+            }
         })
+    }
+
+    /// Makes what is there unbelievable where it cannot be taken away: a directory may refuse that.
+    fn empty(&self) {
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let _ = File::options().write(true).truncate(true).custom_flags(flags).open(&self.path);
     }
 
     fn put(&self, payload: &[u8]) -> io::Result<()> {
@@ -90,8 +99,9 @@ impl RuntimeFile {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let new = self.path.with_extension("new");
-        let mut options = File::options();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        // Whatever is in its place goes: a FIFO would be waited for, and a link written through.
+        let _ = fs::remove_file(&new);
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(&self.header(payload))?;
         file.write_all(payload)?;
         fs::rename(&new, &self.path)
@@ -165,6 +175,25 @@ mod tests {
             fs::write(&path, &whole[..at]).unwrap();
             assert_eq!(open(one.path()).1, None, "cut at {at}");
         }
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_the_new_file_is_neither_waited_for_nor_written_through() {
+        let [run, state] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+        let (file, _) = RuntimeFile::open_in(run.path(), state.path()).unwrap();
+        let (new, victim) = (file.path.with_extension("new"), state.path().join("victim"));
+        fs::write(&victim, "its own").unwrap();
+        std::os::unix::fs::symlink(&victim, &new).unwrap();
+        file.write(b"first").unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"its own");
+        assert_eq!(file.read().unwrap(), b"first");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &new, fifo, mode, 0).unwrap();
+        file.write(b"second").unwrap();
+        assert_eq!(file.read().unwrap(), b"second");
+        file.empty();
+        assert_eq!(file.read(), None, "where it cannot be removed");
     }
 
     #[test]
