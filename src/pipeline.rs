@@ -47,6 +47,8 @@ pub(crate) struct View {
     events: Option<Running<EventSink>>,
     /// What was counted by sources that are not configured any more.
     retired: Arc<BTreeMap<String, Matched>>,
+    /// What the last run has left of a collector that is off.
+    aside: Arc<Snapshot>,
     state: Arc<Mutex<State>>,
     /// Whether pages may show lines as they were written.
     pub examples: bool,
@@ -126,6 +128,7 @@ impl View {
         let mut state = lock(&self.state);
         let counted = self.counted();
         let snapshot = Snapshot::of(&counted.lines, &counted.events, &self.retired);
+        let snapshot = snapshot.keeping(&self.aside);
         state.save(snapshot.encode(), move || snapshot.without_values().encode());
         counted
     }

@@ -88,6 +88,7 @@ pub(crate) fn start(setup: Setup<'_>) -> io::Result<Pipeline> {
         tracing::warn!("{what}");
     }
     let mut snapshot = restore(&loaded);
+    let aside = snapshot.set_aside(!follows_lines, !setup.events);
     let line_starts: Vec<_> = lines.iter().map(|source| snapshot.take_lines(source)).collect();
     let event_starts: Vec<_> =
         events.iter().map(|(source, _)| snapshot.take_events(source)).collect();
@@ -136,6 +137,7 @@ pub(crate) fn start(setup: Setup<'_>) -> io::Result<Pipeline> {
         lines: follows_lines.then(|| running_lines.into()),
         events: setup.events.then(|| running_events.into()),
         retired: Arc::new(retired),
+        aside: Arc::new(aside),
         state: Arc::new(Mutex::new(state)),
         examples: setup.config.examples,
         choice: why,

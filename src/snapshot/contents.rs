@@ -31,7 +31,7 @@ enum Versioned<S> {
 /// How many there are.
 const VERSIONS: u8 = 1;
 
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     /// Sources of log lines, by name.
     lines: BTreeMap<String, Source<Before, LineCounts>>,
@@ -42,7 +42,7 @@ pub(crate) struct Snapshot {
     retired: BTreeMap<String, Matched>,
 }
 
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Source<C, T> {
     /// The configured paths and patterns.
     patterns: Vec<Vec<u8>>,
@@ -53,7 +53,7 @@ struct Source<C, T> {
     sink: T,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct File<C> {
     path: Vec<u8>,
     position: follower::State,
@@ -129,6 +129,27 @@ impl Snapshot {
     /// What a source of audit records takes up.
     pub(crate) fn take_events(&mut self, configured: &config::Source) -> StartOf<EventSink> {
         take(&mut self.events, configured)
+    }
+
+    /// Takes out what belongs to a collector that is off, to be [kept](Self::keeping) until it is on again.
+    #[must_use]
+    pub(crate) fn set_aside(&mut self, lines_are_off: bool, events_are_off: bool) -> Self {
+        let mut aside = Self::default();
+        if lines_are_off {
+            aside.lines = std::mem::take(&mut self.lines);
+        }
+        if events_are_off {
+            aside.events = std::mem::take(&mut self.events);
+        }
+        aside
+    }
+
+    /// With what was set aside.
+    #[must_use]
+    pub(crate) fn keeping(mut self, aside: &Self) -> Self {
+        self.lines.extend(aside.lines.clone());
+        self.events.extend(aside.events.clone());
+        self
     }
 
     /// After every source has taken its own: what the others have counted.

@@ -96,6 +96,42 @@ fn each_is_switched_and_asked_for_by_itself() {
     assert_eq!(without_events.get("/metrics?collect[]=audit_events").status, 400);
 }
 
+/// A run without one of them forgets neither where it stood nor what it had counted.
+#[test]
+fn one_that_is_off_for_a_while_goes_on_where_it_was() {
+    let (dir, config) = scene();
+    let (audit, app) = (dir.path().join("audit.log"), dir.path().join("app.log"));
+    let (mut lines, mut events) = (0, 0);
+    let runs: [&[&str]; 5] =
+        [&[], &["--no-collector.logs"], &[], &["--no-collector.audit_events"], &[]];
+    for (nth, off) in (1..).zip(runs) {
+        // What is written while nobody runs, and while the run goes on.
+        let mut exporter = None;
+        for step in 0..2 {
+            append(&app, "Nov 20 05:08:29 web04 app[7]: a line\n");
+            lines += 1;
+            kills(&audit, nth * 10 + step, 1);
+            events += 1;
+            let flags = [&[&*config][..], off].concat();
+            let running = exporter.get_or_insert_with(|| Exporter::start_in(dir.path(), &flags));
+            // The first start begins with what is written from then on.
+            if (nth, step) == (1, 0) {
+                (lines, events) = (0, 0);
+            }
+            eventually(&format!("run {nth}: {lines} lines, {events} events"), || {
+                let scrape = running.scrape();
+                let is = |name: &str, series: &str, expected: u32| {
+                    off.iter().any(|flag| flag.ends_with(name))
+                        || scrape.get(series) == Some(f64::from(expected))
+                };
+                is("collector.logs", LOG_LINES, lines)
+                    && is("audit_events", AUDIT_LINES, events * 3)
+            });
+        }
+        exporter.unwrap().stop(Signal::TERM);
+    }
+}
+
 /// Whichever of them is scraped, what both have counted is kept.
 #[test]
 fn one_that_is_never_scraped_loses_nothing_to_a_kill() {
